@@ -1,0 +1,153 @@
+"""Settings of the trading DQN, each with the reference's value as its default, and the list of the reference's quirks.
+
+Source of the numbers: Theate & Ernst, "An application of deep reinforcement learning to algorithmic trading" (2021), and
+its public code. Quirks are properties of that code which its text does not state or which look unintended; they are kept,
+because published numbers depend on them, and each can be switched off by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+
+class SettingsError(ValueError):
+    """A setting or a profile that cannot be used; the message names it and says what would be right."""
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """The reference's quirks. True keeps the reference's behaviour."""
+
+    train_on_low_passed_prices: bool = True  # states, executions, rewards and costs of training use smoothed prices
+    scales_from_low_passed_prices: bool = True  # observation scales come from smoothed prices, in evaluation too
+    adjusted_close_in_raw_range: bool = True  # dividend-adjusted close is compared with unadjusted low and high
+    test_starts_cold: bool = True  # the first 30 test rows only warm up; the training tail is not used as history
+    shorts_sized_at_buying_cost: bool = True  # short size divides cash by price * (1 + cost), not price * (1 - cost)
+    margin_from_previous_close: bool = True  # the short's lower bound is tested with yesterday's price
+    margin_reward: bool = True  # a step on which the lower bound binds is rewarded with the price move, not the return
+    trades_beyond_bankruptcy: bool = True  # equity below zero does not end trading; floors of negative cash go on
+    imagined_flip_keeps_shares: bool = True  # the imagined long-to-short flip is valued with the long's share count
+    learns_from_other_action: bool = True  # each step also stores the imagined outcome of the action not taken
+    random_episode_start: bool = True  # training episodes begin at a uniformly drawn row
+    first_previous_action_is_short: bool = True  # a sticky repeat on an episode's first step means short, though flat
+    selects_next_action_in_train_mode: bool = True  # double-Q's argmax uses dropout and batch statistics
+    same_exploration_in_all_runs: bool = False  # the reference seeds exploration with 0 in every run; off: own streams
+
+
+@dataclass(frozen=True)
+class TdqnSettings:
+    """Everything a training run of the trading DQN depends on, besides bars, guidance and seed."""
+
+    episodes: int = 50
+    hidden: int = 512  # width of each hidden layer
+    layers: int = 4
+    dropout: float = 0.2
+    gamma: float = 0.4
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-6  # coupled L2, all parameters
+    batch_size: int = 32
+    replay_capacity: int = 100_000  # experiences; a step stores two
+    target_period: int = 1000  # steps between copies to the target network
+    epsilon_start: float = 1.0
+    epsilon_end: float = 0.01
+    epsilon_decay: float = 10_000.0  # steps, exponential
+    sticky: float = 0.1  # probability of repeating the previous action instead of acting greedily
+    gradient_clip: float = 1.0  # global L2 norm
+    reward_clip: float = 1.0
+    state_length: int = 30  # rows; also the first tradable row
+    low_pass: int = 5  # rows in the trailing mean
+    cash: float = 100_000.0  # units of the bars' currency
+    cost_rate: float = 0.001  # fraction of traded value
+    short_margin: float = 0.1  # adverse move that a short must be able to bear
+    precision: str = "float32"  # of matrix products: float32 or bfloat16 (master weights stay float32)
+    quirks: Quirks = field(default_factory=Quirks)
+
+    def __post_init__(self) -> None:
+        positive = ("hidden", "layers", "batch_size", "replay_capacity", "target_period", "low_pass", "episodes")
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.batch_size < 2:
+            raise SettingsError("batch_size is 1; batch normalisation needs at least 2")
+        if self.replay_capacity < self.batch_size:
+            raise SettingsError(f"replay_capacity {self.replay_capacity} is below batch_size {self.batch_size}")
+        if self.state_length < 2:
+            raise SettingsError(f"state_length is {self.state_length}; an observation needs at least 2 rows")
+        for name in ("dropout", "gamma", "epsilon_start", "epsilon_end", "sticky"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
+        if not 0.0 <= self.cost_rate < 1.0:
+            raise SettingsError(f"cost_rate is {self.cost_rate}; it is a fraction of traded value in [0, 1)")
+        if self.precision not in ("float32", "bfloat16"):
+            raise SettingsError(f"precision is {self.precision!r}; choose float32 or bfloat16")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large a run is: a named set of small differences from the defaults."""
+
+    name: str
+    seeds: tuple[int, ...]
+    tdqn: TdqnSettings
+
+
+def load_profile(name: str) -> Profile:
+    """Reads `profiles/<name>.toml` of the package, or the TOML file that `name` points to.
+
+    Raises SettingsError for an unknown profile, a key that no setting has, or a value of the wrong type.
+    """
+    folder = resources.files("llmrl_lib") / "profiles"
+    known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    if name in known:
+        text, where = (folder / f"{name}.toml").read_text("utf-8"), f"profile {name}"
+    elif name.endswith(".toml") and Path(name).is_file():
+        text, where = Path(name).read_text("utf-8"), name
+    else:
+        raise SettingsError(f"there is no profile {name!r}; choose one of {', '.join(known)} or give a .toml file")
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where} is not valid TOML: {error}") from error
+    unknown = sorted(set(table) - {"seeds", "tdqn"})
+    if unknown:
+        raise SettingsError(f"{where}: unknown key {unknown[0]!r}; a profile holds seeds and [tdqn]")
+    seeds = table.get("seeds", 1)
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise SettingsError(f"{where}: seeds is {seeds!r}; it is the number of seeds, at least 1")
+    return Profile(Path(name).stem, tuple(range(seeds)), tdqn_settings(table.get("tdqn", {}), where))
+
+
+def tdqn_settings(table: dict[str, Any], where: str = "settings") -> TdqnSettings:
+    """Settings from a nested dict (as TOML gives it); keys that are absent keep their defaults.
+
+    Raises SettingsError for unknown keys and wrong types, naming `where` they stand.
+    """
+    values = dict(table)
+    quirks = _build(Quirks, values.pop("quirks", {}), f"{where} [tdqn.quirks]")
+    return _build(TdqnSettings, {**values, "quirks": quirks}, f"{where} [tdqn]")
+
+
+def to_table(settings: TdqnSettings) -> dict[str, Any]:
+    """The nested dict that `tdqn_settings` reads back."""
+    return dataclasses.asdict(settings)
+
+
+def _build(kind: type, values: dict[str, Any], where: str) -> Any:
+    defaults = {entry.name: getattr(kind(), entry.name) for entry in fields(kind)}
+    for name, value in values.items():
+        if name not in defaults:
+            raise SettingsError(f"{where}: unknown setting {name!r}; known are {', '.join(defaults)}")
+        expected = type(defaults[name])
+        if expected is float and type(value) is int:
+            values[name] = float(value)
+        elif type(value) is not expected:
+            raise SettingsError(f"{where}: {name} is {value!r}; it must be of type {expected.__name__}")
+    try:
+        return kind(**values)
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error

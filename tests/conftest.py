@@ -1,0 +1,16 @@
+"""Where tests find the golden numbers and the real market data that only maintainers have."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The maintainers' folder with real market data and the reference's results on it."""
+    if not SHARED.is_dir():
+        pytest.skip("the maintainers' data folder ../shared is not beside this checkout")
+    return SHARED

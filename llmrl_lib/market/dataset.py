@@ -1,0 +1,209 @@
+"""A dataset folder as an object: bars, indices, macro, fundamentals, earnings, news and options, each as it was known.
+
+The folder's format is documented in ``book/dataset_format.md``. Tables are read and checked when first asked for and
+kept; every call hands out its own frame, so that changing one changes nothing else.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from llmrl_lib.market.defects import DatasetError, Defect
+from llmrl_lib.market.description import FILE, read_description
+from llmrl_lib.market.reading import Reading, read_table
+from llmrl_lib.market.tables import BARS, TABLES
+
+MINIMUM_ROWS = 31  # 30 in the first observation, one to trade
+Slice = Literal["training", "test"]
+
+
+def load_dataset(path: str | Path) -> "Dataset":
+    """Open the dataset in folder ``path``: read ``dataset.toml`` and see that every ticker has bars.
+
+    Raises DatasetError, naming file, line and remedy, for a missing or broken ``dataset.toml`` and for tickers without
+    bars. The tables themselves are read and checked when first asked for; ``check_dataset`` looks at all of them.
+    """
+    dataset = open_dataset(path)
+    missing = dataset.missing_bars()
+    if missing:
+        raise DatasetError(missing)
+    return dataset
+
+
+def open_dataset(path: str | Path) -> "Dataset":
+    """Like ``load_dataset``, but tickers may lack bars."""
+    folder = Path(path)
+    about = read_description(folder)
+    return Dataset(folder, about.name, about.title, about.tickers, about.train_start, about.split, about.end)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset folder. Dates are trading days in the exchange's own calendar, without a time or a zone.
+
+    Every method that takes a ticker raises DatasetError when the dataset has no such ticker, and every table raises
+    DatasetError, with up to ten of its defects spelled out, when its file cannot be used.
+    """
+
+    path: Path
+    name: str
+    title: str
+    tickers: tuple[str, ...]  # in the order of dataset.toml
+    train_start: pd.Timestamp  # first day of training
+    split: pd.Timestamp  # first day of testing
+    end: pd.Timestamp  # first day after testing
+    _readings: dict[tuple[str, str | None], Reading] = field(default_factory=dict, repr=False, compare=False)
+
+    def bars(self, ticker: str) -> pd.DataFrame:
+        """Daily bars by ``date``: open, high, low, close, volume (and raw_close where the file has it), float64.
+
+        ``close`` is adjusted for splits and dividends, the other prices for splits only; volume in shares.
+        """
+        return self._table("bars", ticker)
+
+    def train_bars(self, ticker: str) -> pd.DataFrame:
+        """The bars with train_start <= date < split; DatasetError when there are fewer than ``MINIMUM_ROWS``."""
+        return self._slice(ticker, "training")
+
+    def test_bars(self, ticker: str) -> pd.DataFrame:
+        """The bars with split <= date < end; DatasetError when there are fewer than ``MINIMUM_ROWS``."""
+        return self._slice(ticker, "test")
+
+    @property
+    def indices(self) -> pd.DataFrame:
+        """Daily levels by ``date``: spx_close, ndx_close, vix_close (points); dgs10, dgs2, t10y2y (percent a year).
+
+        Yields are published the next business day.
+        """
+        return self._table("indices")
+
+    @property
+    def macro(self) -> pd.DataFrame:
+        """Macro-economic values: series, available_at, period (its first day), frequency, unit, value."""
+        return self._table("macro")
+
+    def fundamentals(self, ticker: str) -> pd.DataFrame:
+        """Quarterly reports: available_at, period_end and the metrics listed in ``tables.METRICS``."""
+        return self._table("fundamentals", ticker)
+
+    def earnings(self, ticker: str) -> pd.DataFrame:
+        """Announcements: available_at, period_end, reported_eps, estimated_eps, surprise, surprise_pct (percent)."""
+        return self._table("earnings", ticker)
+
+    def news(self, ticker: str) -> pd.DataFrame:
+        """Headlines: available_at, headline, summary, source."""
+        return self._table("news", ticker)
+
+    def options(self, ticker: str) -> pd.DataFrame:
+        """Daily option figures by ``date``: iv_30d, the implied volatility over 30 days (percent a year)."""
+        return self._table("options", ticker)
+
+    @property
+    def defects(self) -> tuple[Defect, ...]:
+        """What was tolerated in all tables, one record per file and kind. Reads every table.
+
+        Raises DatasetError when a table holds something that is not tolerated.
+        """
+        readings = [self.read(table, ticker) for table, ticker in self.places()]
+        refused = [defect for reading in readings for defect in reading.refused]
+        if refused:
+            raise DatasetError(refused)
+        return tuple(defect for reading in readings for defect in reading.defects) + self.unlisted()
+
+    def coverage(self) -> pd.DataFrame:
+        """What there is and what is lacking: a row per table and ticker, absent tables included. Reads every table.
+
+        Columns: table, ticker (blank for tables about the whole market), file (blank if absent), first, last (dates
+        in the table's first date column), rows, missing (share of blank cells in the columns beside the dates).
+        """
+        rows = []
+        for table, ticker in self.places():
+            reading = self.read(table, ticker)
+            frame = reading.frame.reset_index() if TABLES[table].is_daily else reading.frame
+            dates, values = frame[TABLES[table].dates[0]], frame.drop(columns=list(TABLES[table].dates))
+            missing = float(values.isna().to_numpy().mean()) if values.size else float("nan")
+            rows.append((table, ticker or "", reading.file, dates.min(), dates.max(), len(frame), missing))
+        frame = pd.DataFrame(rows, columns=["table", "ticker", "file", "first", "last", "rows", "missing"])
+        return frame.astype({"first": "datetime64[us]", "last": "datetime64[us]"})
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) over names and bytes of dataset.toml and all tables, in the order of their names.
+
+        The same on every machine. Other files in the folder, such as a README, do not count.
+        """
+        folders = [self.path, *(self.path / table.name for table in TABLES.values() if table.per_ticker)]
+        files = {file.relative_to(self.path).as_posix(): file for folder in folders for file in _csv_files(folder)}
+        files[FILE] = self.path / FILE
+        digest = hashlib.sha256()
+        for name in sorted(files):
+            content = files[name].read_bytes()
+            digest.update(f"{name}\0{len(content)}\0".encode())
+            digest.update(content)
+        return digest.hexdigest()
+
+    def read(self, table: str, ticker: str | None = None) -> Reading:
+        """A table with all its defects; never raises for bad content. For checks; other callers use the methods."""
+        if (table, ticker) not in self._readings:
+            self._readings[table, ticker] = read_table(self.path, TABLES[table], ticker)
+        return self._readings[table, ticker]
+
+    def places(self) -> Iterator[tuple[str, str | None]]:
+        """Every table and ticker that the dataset can hold; the ticker is None for tables about the whole market."""
+        for table in TABLES.values():
+            yield from ((table.name, ticker) for ticker in (self.tickers if table.per_ticker else (None,)))
+
+    def missing_bars(self) -> tuple[Defect, ...]:
+        """The tickers named in dataset.toml that have no file of bars."""
+        have = {file.name.removesuffix(".gz").removesuffix(".csv") for file in _csv_files(self.path / BARS.name)}
+        remedy = f"add the file or take the ticker out of {FILE}"
+        return tuple(
+            Defect(f"bars/{ticker}.csv", None, "missing file", f"no such file, but {FILE} names {ticker}", remedy)
+            for ticker in self.tickers
+            if ticker not in have
+        )
+
+    def unlisted(self) -> tuple[Defect, ...]:
+        """Files of tickers that dataset.toml does not name; they are ignored."""
+        files = [file for table in TABLES.values() if table.per_ticker for file in _csv_files(self.path / table.name)]
+        return tuple(
+            Defect(name, None, "unlisted ticker", f"{FILE} does not name it", "it is ignored", True)
+            for file in files
+            if file.name.removesuffix(".gz").removesuffix(".csv") not in self.tickers
+            for name in [file.relative_to(self.path).as_posix()]
+        )
+
+    def short_slice(self, ticker: str, part: Slice) -> Defect | None:
+        """The defect of a training or test slice with too few rows to trade, if it is one."""
+        first, last = (self.train_start, self.split) if part == "training" else (self.split, self.end)
+        reading = self.read("bars", ticker)
+        rows = int(((reading.frame.index >= first) & (reading.frame.index < last)).sum())
+        if rows >= MINIMUM_ROWS:
+            return None
+        what = f"the {part} slice, {first:%Y-%m-%d} to before {last:%Y-%m-%d}, has {rows} row{'s' * (rows != 1)}"
+        needed = f"at least {MINIMUM_ROWS} are needed (30 for the first observation, one to trade)"
+        remedy = f"bring more bars, move the dates under [benchmark] in {FILE} or leave the ticker out"
+        return Defect(reading.file, None, "too few rows", f"{what}, {needed}", remedy)
+
+    def _slice(self, ticker: str, part: Slice) -> pd.DataFrame:
+        bars = self.bars(ticker)
+        if short := self.short_slice(ticker, part):
+            raise DatasetError([short])
+        first, last = (self.train_start, self.split) if part == "training" else (self.split, self.end)
+        return bars[(bars.index >= first) & (bars.index < last)]
+
+    def _table(self, table: str, ticker: str | None = None) -> pd.DataFrame:
+        if ticker is not None and ticker not in self.tickers:
+            remedy = f"the tickers of {self.name} are {', '.join(self.tickers)}"
+            raise DatasetError([Defect(FILE, None, "unknown ticker", f"no ticker {ticker!r}", remedy)])
+        reading = self.read(table, ticker)
+        if reading.refused:
+            raise DatasetError(reading.refused)
+        return reading.frame.copy(deep=False)  # pandas copies on write
+
+
+def _csv_files(folder: Path) -> list[Path]:
+    return sorted(file for pattern in ("*.csv", "*.csv.gz") for file in folder.glob(pattern) if file.is_file())

@@ -1,0 +1,41 @@
+"""Language models guiding reinforcement learning in trading: the names that notebooks and other programs call.
+
+Every name is loaded when it is first asked for, so that importing the package takes milliseconds and neither PyTorch nor
+pandas is loaded before it is needed. What is not named here is private.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {  # public name: the module that holds it
+    "load_dataset": "llmrl_lib.market.dataset",
+    "simulate": "llmrl_lib.trading.accounting",
+    "TradingEnv": "llmrl_lib.trading.environment",
+    "train_tdqn": "llmrl_lib.trading.tdqn",
+    "TdqnSettings": "llmrl_lib.settings",
+    "load_profile": "llmrl_lib.settings",
+    "open_run": "llmrl_lib.experiments",
+    "run_arm": "llmrl_lib.experiments",
+}
+_MODULES = ("metrics", "plots")  # public modules
+
+__all__ = sorted([*_HOME, *_MODULES])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"llmrl_lib.{name}")
+    else:
+        raise AttributeError(f"llmrl_lib has no public name {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -196,7 +196,7 @@ class Dataset:
         return bars[(bars.index >= first) & (bars.index < last)]
 
     def _table(self, table: str, ticker: str | None = None) -> pd.DataFrame:
-        if ticker is not None and ticker not in self.tickers:
+        if TABLES[table].per_ticker and ticker not in self.tickers:
             remedy = f"the tickers of {self.name} are {', '.join(self.tickers)}"
             raise DatasetError([Defect(FILE, None, "unknown ticker", f"no ticker {ticker!r}", remedy)])
         reading = self.read(table, ticker)

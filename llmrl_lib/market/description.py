@@ -52,8 +52,9 @@ def read_description(folder: Path) -> Description:
     train_start = _date(benchmark, "train_start", text, wrong) or first
     split = _date(benchmark, "split", text, wrong)
     end = _date(benchmark, "end", text, wrong) or (None if last is None else last + pd.Timedelta(days=1))
-    if not wrong:
-        wrong += _date_defects(text, train_start, split, end, first, last)
+    wrong += _missing_dates(text, set(content) | set(benchmark))
+    if train_start is not None and split is not None and end is not None:
+        wrong += _split_defects(text, train_start, split, end, first, last)
     if wrong or train_start is None or split is None or end is None:
         raise DatasetError(wrong)
     return Description(name, title, tickers, train_start, split, end)
@@ -63,8 +64,8 @@ def _parsed(data: bytes) -> tuple[str, dict[str, Any]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        what = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        line = error.object.count(b"\n", 0, error.start) + 1
+        what = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
         raise _error(FILE, line, "encoding", what, "save the file with UTF-8 encoding") from error
     try:
         return text, tomllib.loads(text.replace("\r\n", "\n"))
@@ -111,9 +112,10 @@ def _tickers(content: Mapping[str, Any], text: str, wrong: list[Defect]) -> tupl
             wrong.append(
                 _defect(text, "tickers", f"ticker {ticker!r} cannot name a file", "use letters, digits, . - _")
             )
-    for ticker in dict.fromkeys(ticker for ticker in tickers if tickers.count(ticker) > 1):
+    names = [ticker for ticker in tickers if isinstance(ticker, str)]
+    for ticker in sorted({name for name in names if names.count(name) > 1}):
         wrong.append(_defect(text, "tickers", f"ticker {ticker!r} stands twice", "name each ticker once"))
-    return tuple(tickers)
+    return tuple(names)
 
 
 def _date(section: Mapping[str, Any], key: str, text: str, wrong: list[Defect]) -> pd.Timestamp | None:
@@ -131,33 +133,35 @@ def _date(section: Mapping[str, Any], key: str, text: str, wrong: list[Defect]) 
     return None
 
 
-def _date_defects(
+def _missing_dates(text: str, given: set[str]) -> list[Defect]:
+    wrong = []
+    if "split" not in given:
+        what = "split is missing: where does training end and testing begin?"
+        wrong.append(_defect(text, "split", what, "add split = 2018-01-01 (your date) under [benchmark]"))
+    if not {"train_start", "first_date"} & given:
+        what = "neither train_start nor first_date"
+        wrong.append(_defect(text, "train_start", what, "add train_start = 2012-01-01 (your date) under [benchmark]"))
+    if not {"end", "last_date"} & given:
+        what = "neither end nor last_date"
+        wrong.append(_defect(text, "end", what, "add end = 2020-01-01 (your date, itself excluded) under [benchmark]"))
+    return wrong
+
+
+def _split_defects(
     text: str,
-    train_start: pd.Timestamp | None,
-    split: pd.Timestamp | None,
-    end: pd.Timestamp | None,
+    train_start: pd.Timestamp,
+    split: pd.Timestamp,
+    end: pd.Timestamp,
     first: pd.Timestamp | None,
     last: pd.Timestamp | None,
 ) -> list[Defect]:
-    wrong = []
-    if split is None:
-        what = "split is missing: where does training end and testing begin?"
-        wrong.append(_defect(text, "split", what, "add split = 2018-01-01 (your date) under [benchmark]"))
-    if train_start is None:
-        what = "neither train_start nor first_date"
-        wrong.append(_defect(text, "train_start", what, "add train_start = 2012-01-01 (your date) under [benchmark]"))
-    if end is None:
-        what = "neither end nor last_date"
-        wrong.append(_defect(text, "end", what, "add end = 2020-01-01 (your date, itself excluded) under [benchmark]"))
-    if split is None or train_start is None or end is None:
-        return wrong
     if not train_start < split < end:
         what = f"split {split:%Y-%m-%d} does not lie between {train_start:%Y-%m-%d} and {end:%Y-%m-%d}"
-        wrong.append(_defect(text, "split", what, "train_start < split < end, or correct first_date and last_date"))
-    elif (first is not None and split <= first) or (last is not None and split > last):
+        return [_defect(text, "split", what, "train_start < split < end, or correct first_date and last_date")]
+    if (first is not None and split <= first) or (last is not None and split > last):
         what = f"split {split:%Y-%m-%d} lies outside the dates of the data"
-        wrong.append(_defect(text, "split", what, "first_date < split <= last_date"))
-    return wrong
+        return [_defect(text, "split", what, "first_date < split <= last_date")]
+    return []
 
 
 def _defect(text: str, key: str, what: str, remedy: str) -> Defect:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.market.defects import Defect, DatasetError
+from llmrl_lib.market.defects import DatasetError, Defect
 from llmrl_lib.market.tables import Table
 from llmrl_lib.market.validation import row_defects
 
@@ -67,6 +67,8 @@ def read_table(folder: Path, table: Table, ticker: str | None = None) -> Reading
     try:
         cells = _split(_text(folder / files[0], files[0]), files[0], table)
         columns = _columns(cells.header, files[0], table, defects)
+        if not cells.rows and not table.optional_rows:
+            raise DatasetError([Defect(files[0], 1, "header only", "no row below the header", "add the rows")])
     except DatasetError as error:
         return Reading(table.empty(), error.defects, files[0])
     frame, lines = _frame(cells, columns, table, refuse)
@@ -92,8 +94,8 @@ def _text(path: Path, file: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        what = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        line = error.object.count(b"\n", 0, error.start) + 1
+        what = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
         raise DatasetError([Defect(file, line, "encoding", what, "save the file with UTF-8 encoding")]) from error
 
 
@@ -116,8 +118,6 @@ def _split(text: str, file: str, table: Table) -> _Cells:
         expected = ",".join((*table.dates, *table.required))
         remedy = f"write a header with at least {expected}, and a row per line below it"
         raise DatasetError([Defect(file, 1, "empty file", "the file is empty", remedy)])
-    if len(rows) == 1 and not table.optional_rows:
-        raise DatasetError([Defect(file, 1, "header only", "no row below the header", "add the rows")])
     return _Cells(rows[0], rows[1:], lines[1:])
 
 
@@ -157,7 +157,7 @@ def _frame(cells: _Cells, columns: dict[str, int], table: Table, refuse: Refuse)
             rows.append(row)
             lines.append(line)
         else:
-            what = f"{len(row)} cells where the header has {width}"
+            what = f"{len(row)} cell{'s' * (len(row) != 1)} where the header has {width}"
             refuse(line, "row length", what, "one cell per column; quote texts that hold a comma")
     data = {}
     for name in table.columns:

@@ -1,12 +1,12 @@
 r"""Writes an invented market as a complete dataset folder, the same bytes for the same seed on every machine.
 
-The market return follows calm and stressed regimes s_t (a two-state Markov chain) and a volatility that clusters and
-rises more after losses (Glosten, Jagannathan & Runkle 1993); shocks z are Student t with five degrees of freedom,
-scaled to variance 1; eta is the same for each company::
+The market's return follows calm and stressed regimes s_t, a two-state Markov chain. Volatility clusters and rises more
+after losses (Glosten, Jagannathan & Runkle 1993); z_t is Student t with five degrees of freedom, scaled to variance 1.
+The market and each company have their own x_t, of the standard deviation ``daily_sd``::
 
-    v_t = omega + (alpha + gamma [r_{t-1} < 0]) x_{t-1}^2 + beta v_{t-1}       x_t = sqrt(v_t) z_t   (scaled to daily_sd)
-    m_t = drift(s_t) + scale(s_t) x_t                                                        the market
-    r_{i,t} = drift_i + b_i m_t + x_{i,t}                                                    a company, total return
+    v_t = omega + (alpha + gamma [x_{t-1} < 0]) x_{t-1}^2 + beta v_{t-1},   x_t = sqrt(v_t) z_t
+    m_t = drift(s_t) + scale(s_t) x_t                                       the market
+    r_t = drift + b m_t + x_t                                               a company, total return
 
 Rounding does the rest: draws are rounded to six decimals, and from there on only + - * / and square roots are used,
 which IEEE arithmetic defines to the last bit. Each company has its own random stream: the first six companies of a

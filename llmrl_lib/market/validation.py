@@ -89,7 +89,7 @@ def _early_releases(frame: pd.DataFrame, lines: Sequence[int], file: str) -> lis
 def _weekends(frame: pd.DataFrame, lines: Sequence[int], file: str) -> list[Defect]:
     date = frame["date"]
     return _tolerated(
-        date.dt.dayofweek >= 5,
+        date.dt.day_of_week >= 5,
         lines,
         file,
         "weekend",

@@ -161,7 +161,8 @@ def test_the_hash_is_the_one_that_was_written_down(tmp_path: Path) -> None:
     (tmp_path / "bars").mkdir()
     (tmp_path / "dataset.toml").write_bytes(DESCRIPTION.replace('"AAA", "BBB"', '"AAA"').encode())
     (tmp_path / "bars/AAA.csv").write_bytes(b"date,open,high,low,close,volume\n2020-01-01,1,1,1,1,1\n")
-    assert load_dataset(tmp_path).content_hash() == "33e78f4a07888848e6affbf9846a0c651f269165c59248dbc3a7c024835bdda2"
+    (tmp_path / "indices.csv").write_bytes(b"date,dgs2\n")
+    assert load_dataset(tmp_path).content_hash() == "4db23f8625161fb53ff463f3ab8e669498ddbf873c5fb50e7a447b7cb0f16797"
 
 
 def test_coverage_tells_what_is_there_and_what_is_lacking(make_folder: MakeFolder) -> None:

@@ -1,0 +1,139 @@
+"""Executes notebooks for a run and keeps the executed copies that are still right.
+
+A copy is right when it was made from the same notebook, parameters, arms, data and library; a digest of all these is kept
+in the copy's metadata. Copies hold no absolute paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from llmrl_lib.experiments.folders import ExperimentError, write_text
+
+Parameters = Mapping[str, str | int | float]
+
+
+def execute_notebook(source: Path, output: Path, parameters: Parameters, inputs: Iterable[bytes] = ()) -> bool:
+    """Executes `source` in the folder of `output` and writes the executed copy there; False if the old copy was kept.
+
+    `inputs` is what the notebook's results depend on beside its text and parameters; the copy is kept while none of it
+    changes. Raises ExperimentError for a parameter that the notebook does not have, and for a cell that fails: the copy
+    with the traceback is then left beside `output` as `<name>.failed.ipynb`.
+    """
+    _check_parameters(source, parameters)
+    digest = _digest(source, parameters, inputs)
+    if _kept_digest(output) == digest:
+        return False
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part, failed = (output.with_name(f"{output.stem}.{kind}.ipynb") for kind in ("part", "failed"))
+    try:
+        _execute(source, part, parameters, failed)
+        notebook = json.loads(part.read_text("utf-8"))
+        write_text(output, json.dumps(_cleaned(notebook, digest), indent=1, ensure_ascii=False) + "\n")
+        failed.unlink(missing_ok=True)
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def notebook_folder() -> Path:
+    """Where the suite's notebooks are: in the checkout, or inside an installed package."""
+    package = Path(str(resources.files("llmrl_lib")))
+    for folder in (package.parent / "notebooks", package / "share" / "notebooks"):
+        if any(folder.glob("*.ipynb")):
+            return folder
+    raise ExperimentError(
+        f"the notebooks are neither in {package.parent} nor in {package}; install llmrl from a checkout"
+    )
+
+
+def library_digest() -> bytes:
+    """A digest of the package's source: notebooks show what it computes and draws."""
+    package = Path(str(resources.files("llmrl_lib")))
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.digest()
+
+
+def _execute(source: Path, part: Path, parameters: Parameters, failed: Path) -> None:
+    import papermill
+
+    for attempt in (1, 2):
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(part),
+                dict(parameters),
+                kernel_name="python3",
+                cwd=str(part.parent),
+                progress_bar=False,
+            )
+            return
+        except papermill.PapermillExecutionError as error:
+            part.replace(failed)
+            what = " ".join(f"{error.ename}: {error.evalue}".split())
+            raise ExperimentError(f"notebook {source.stem} failed: {what} (its traceback is in {failed})") from error
+        except Exception as error:  # a port that another kernel took first has no error class of its own
+            if attempt == 2 or "Address already in use" not in str(error):
+                raise
+
+
+def _check_parameters(source: Path, parameters: Parameters) -> None:
+    import papermill
+
+    known = papermill.inspect_notebook(str(source))
+    unknown = [name for name in parameters if name not in known]
+    if unknown:
+        raise ExperimentError(
+            f"notebook {source.name} has no parameter {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+        )
+
+
+def _digest(source: Path, parameters: Parameters, inputs: Iterable[bytes]) -> str:
+    digest = hashlib.sha256(library_digest())
+    for part in (source.read_bytes(), json.dumps(dict(parameters), sort_keys=True).encode(), *inputs):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()
+
+
+def _kept_digest(output: Path) -> str | None:
+    try:
+        return str(json.loads(output.read_text("utf-8"))["metadata"]["llmrl"]["inputs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _cleaned(notebook: dict[str, Any], digest: str) -> dict[str, Any]:
+    """The notebook without the executor's bookkeeping and with this machine's folders named by what they are."""
+    places = {str(Path.cwd()): ".", sys.prefix: "[environment]", sys.base_prefix: "[python]", str(Path.home()): "~"}
+    for cell in notebook["cells"]:
+        cell["metadata"].pop("papermill", None)
+        cell["metadata"].pop("execution", None)
+        for output in cell.get("outputs", []):
+            for name in ("text", "data"):
+                if name in output:
+                    output[name] = _renamed(output[name], places)
+    metadata = {
+        name: notebook["metadata"][name] for name in ("kernelspec", "language_info") if name in notebook["metadata"]
+    }
+    return {**notebook, "metadata": {**metadata, "llmrl": {"inputs": digest}}}
+
+
+def _renamed(value: Any, places: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for place, name in sorted(places.items(), key=lambda pair: -len(pair[0])):
+            if len(place) > 1:
+                value = value.replace(place, name)
+        return value
+    if isinstance(value, list):
+        return [_renamed(one, places) for one in value]
+    if isinstance(value, dict):
+        return {key: one if key.startswith("image/") else _renamed(one, places) for key, one in value.items()}
+    return value

@@ -1,0 +1,109 @@
+"""A run folder as an object: what notebooks open to read arms, tables and the dataset that they were made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from llmrl_lib.experiments.arms import ARMS, MANIFEST, Arm, load_arm
+from llmrl_lib.experiments.folders import ExperimentError, read_toml, refuse_other_settings, write_toml
+from llmrl_lib.market.dataset import Dataset, load_dataset
+from llmrl_lib.settings import Profile, TdqnSettings, tdqn_settings, to_table
+
+RUN = "run.toml"
+
+
+def open_run(path: str | Path) -> Run:
+    """The run in folder `path`; ExperimentError, with the command that makes one, where there is none."""
+    folder = Path(path)
+    if not (folder / RUN).is_file():
+        command = f"llmrl run --dataset data/embedded --profile quick --out runs/{folder.name}"
+        raise ExperimentError(f"there is no run in {folder}; make it with: {command}")
+    return Run(folder, read_toml(folder / RUN))
+
+
+def start_run(folder: Path, dataset: Dataset, profile: Profile, tickers: Iterable[str]) -> Run:
+    """Writes `run.toml`, or adds tickers to the one that is there.
+
+    Raises ExperimentError for a folder that holds a run of another dataset, profile or seeds.
+    """
+    asked = {
+        "dataset_name": dataset.name,
+        "dataset_hash": dataset.content_hash(),
+        "seeds": len(profile.seeds),
+        "tdqn": to_table(profile.tdqn),
+    }
+    known: list[str] = []
+    if (folder / RUN).is_file():
+        made = read_toml(folder / RUN)
+        known = made["tickers"]
+        refuse_other_settings(folder, {name: made.get(name) for name in asked}, asked)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExperimentError(f"{folder} is not empty and holds no run; give another folder with --out")
+    listed = [*known, *(ticker for ticker in tickers if ticker not in known)]
+    where = Path(os.path.relpath(dataset.path.resolve(), folder.resolve())).as_posix()
+    write_toml(folder / RUN, {"dataset": where, "profile": profile.name, "tickers": listed, **asked})
+    return open_run(folder)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. Only finished arms are seen."""
+
+    path: Path
+    about: dict[str, Any]  # the content of run.toml
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def profile(self) -> str:
+        return str(self.about["profile"])
+
+    @property
+    def settings(self) -> TdqnSettings:
+        return tdqn_settings(self.about["tdqn"], str(self.path / RUN))
+
+    @property
+    def tickers(self) -> tuple[str, ...]:
+        """The tickers with at least one finished arm, in the order in which they were asked for."""
+        return tuple(ticker for ticker in self.about["tickers"] if self._finished(ticker))
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The dataset of the run; ExperimentError if its files have changed since, DatasetError if they are gone."""
+        dataset = load_dataset(Path(os.path.normpath(self.path / self.about["dataset"])))
+        if dataset.content_hash() != self.about["dataset_hash"]:
+            what = f"the dataset {dataset.name} has changed since {self.path} was made from it"
+            raise ExperimentError(f"{what}; bring the old files back, or run again into another folder")
+        return dataset
+
+    def arms(self, ticker: str) -> dict[str, Arm]:
+        """The finished arms of a ticker by name, learned ones first; ExperimentError if there are none."""
+        names = self._finished(ticker)
+        if not names:
+            command = f"llmrl run --dataset DATASET --tickers {ticker} --profile {self.profile} --out {self.path}"
+            raise ExperimentError(f"{self.path} has nothing finished for {ticker}; make it with: {command}")
+        return {name: load_arm(self.path / ticker / name) for name in names}
+
+    def performance(self, split: str = "test") -> pd.DataFrame:
+        """All metrics of every finished arm on `split` (train or test): columns ticker, arm, seed, then the metrics."""
+        tables = [
+            arm.performance[arm.performance["split"] == split].drop(columns="split").assign(ticker=ticker, arm=name)
+            for ticker in self.tickers
+            for name, arm in self.arms(ticker).items()
+        ]
+        if not tables:
+            raise ExperimentError(f"{self.path} has no finished arm; give its llmrl run command again")
+        table = pd.concat(tables, ignore_index=True)
+        return table[["ticker", "arm", *(name for name in table if name not in ("ticker", "arm"))]]
+
+    def _finished(self, ticker: str) -> list[str]:
+        return [name for name in ARMS if (self.path / ticker / name / MANIFEST).is_file()]

@@ -1,0 +1,193 @@
+"""A whole run: every arm of every ticker, then the notebooks that tell it, in parallel processes, resumable.
+
+Processes share nothing but the run folder: each leaves finished arms there, and a small file that says how far the arm it
+works on has come. The same tasks can therefore be spread over machines that see one file system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from llmrl_lib.experiments.arms import ARMS, LEARNED, MANIFEST, run_arm
+from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
+from llmrl_lib.experiments.folders import ExperimentError, explain, write_text
+from llmrl_lib.experiments.progress import FILE as PROGRESS
+from llmrl_lib.experiments.progress import Display, Work
+from llmrl_lib.experiments.runs import start_run
+from llmrl_lib.market.dataset import load_dataset
+from llmrl_lib.settings import Profile
+
+if TYPE_CHECKING:
+    from llmrl_lib.trading.tdqn import Progress
+
+TICKER_NOTEBOOKS = ("01_data", "05_guided_ddqn")
+RUN_NOTEBOOKS = ("06_results",)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What could not be finished, why in one sentence, and the traceback for who wants to look deeper."""
+
+    ticker: str  # blank where it concerns the whole run
+    what: str  # the arm or the notebook
+    why: str
+    details: str
+
+    def __str__(self) -> str:
+        return f"{self.ticker} {self.what}: {self.why}".strip()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: finished tickers, and what failed."""
+
+    finished: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work for one process: `call` takes no arguments and can be sent to another process."""
+
+    ticker: str
+    what: str
+    call: Callable[[], object]
+    folder: Path | None = None  # where an arm reports its progress
+    episodes: int = 0
+
+
+def run_suite(
+    dataset_path: str | Path,
+    tickers: Sequence[str] | None,
+    profile: Profile,
+    out: str | Path,
+    jobs: int = 0,
+    arms: Sequence[str] = ARMS,
+    display: Display | None = None,
+) -> Outcome:
+    """Trains every arm of every ticker into the run folder `out` and executes the notebooks on what came out.
+
+    `tickers` None means all of the dataset's; `jobs` is the number of processes, 0 one per processor. What is finished and
+    made with the same settings is kept, what is unfinished is continued. A failure spares the other tickers; a ticker with
+    a failed arm gets no notebooks. Raises DatasetError and ExperimentError for what is wrong before any work begins.
+    """
+    folder, jobs = Path(out), jobs or os.cpu_count() or 1
+    dataset = load_dataset(dataset_path)
+    tickers = tuple(dict.fromkeys(tickers or dataset.tickers))
+    for ticker in tickers:
+        if ticker not in dataset.tickers:
+            raise ExperimentError(f"{dataset.name} has no ticker {ticker!r}; it has {', '.join(dataset.tickers)}")
+    run = start_run(folder, dataset, profile, tickers)
+    display = display or Display(None)
+
+    learned = len(tickers) * sum(arm in LEARNED for arm in arms)
+    workers = max(1, jobs // max(1, learned))
+    arm_tasks = [
+        _arm_task(dataset.path, ticker, arm, profile, folder / ticker / arm, workers)
+        for arm in sorted(arms, key=lambda name: name not in LEARNED)
+        for ticker in tickers
+    ]
+    failures = list(_work_off(arm_tasks, jobs, display))
+    whole = [ticker for ticker in tickers if ticker not in {failure.ticker for failure in failures}]
+    failures += _work_off([_notebook_task(folder, name, t) for t in whole for name in TICKER_NOTEBOOKS], jobs, display)
+    if run.tickers:
+        failures += _work_off([_notebook_task(folder, name, "") for name in RUN_NOTEBOOKS], jobs, display)
+    failed = {failure.ticker for failure in failures}
+    return Outcome(tuple(ticker for ticker in tickers if ticker not in failed), tuple(failures))
+
+
+def _arm_task(data: Path, ticker: str, arm: str, profile: Profile, folder: Path, workers: int) -> Task:
+    episodes = profile.tdqn.episodes * len(profile.seeds) if arm in LEARNED else 1
+    return Task(ticker, arm, _ArmCall(data, ticker, arm, profile, folder, workers), folder, episodes)
+
+
+@dataclass(frozen=True)
+class _ArmCall:
+    """Runs one arm in whatever process calls it; the dataset is read there."""
+
+    data: Path
+    ticker: str
+    arm: str
+    profile: Profile
+    folder: Path
+    workers: int
+
+    def __call__(self) -> None:
+        sharpe: dict[int, float] = {}
+        done: dict[int, int] = {}
+
+        def tell(progress: Progress) -> None:
+            sharpe[progress.seed], done[progress.seed] = progress.test_sharpe, progress.episode
+            said = {"episodes": sum(done.values()), "test_sharpe": sum(sharpe.values()) / len(sharpe)}
+            write_text(self.folder / PROGRESS, json.dumps(said))
+
+        dataset = load_dataset(self.data)
+        run_arm(dataset, self.ticker, self.arm, self.profile, self.folder, self.workers, tell)
+        (self.folder / PROGRESS).unlink(missing_ok=True)
+
+
+def _notebook_task(folder: Path, name: str, ticker: str) -> Task:
+    """Executes a notebook of one ticker, or of the whole run where `ticker` is blank."""
+    return Task(ticker, f"notebook {name}", _NotebookCall(folder, name, ticker))
+
+
+@dataclass(frozen=True)
+class _NotebookCall:
+    folder: Path
+    name: str
+    ticker: str
+
+    def __call__(self) -> None:
+        place = self.folder / "notebooks" / self.ticker
+        parameters = {"run_folder": Path(os.path.relpath(self.folder, place)).as_posix()}
+        if self.ticker:
+            parameters["ticker"] = self.ticker
+        source = notebook_folder() / f"{self.name}.ipynb"
+        execute_notebook(source, place / source.name, parameters, _inputs(self.folder, self.ticker))
+
+
+def _inputs(folder: Path, ticker: str) -> Iterator[bytes]:
+    """What the notebooks of a ticker, or of the whole run, are made from: the run and its finished arms."""
+    yield (folder / "run.toml").read_bytes() if not ticker else b""
+    for manifest in sorted(folder.glob(f"{ticker or '*'}/*/{MANIFEST}")):
+        yield manifest.relative_to(folder).as_posix().encode()
+        yield hashlib.sha256(manifest.read_bytes()).digest()
+
+
+def _work_off(tasks: Sequence[Task], jobs: int, display: Display) -> Iterator[Failure]:
+    """Calls all tasks in up to `jobs` processes; yields the failures once all have ended."""
+    if not tasks:
+        return
+    failures: list[Failure] = []
+    left = dict(enumerate(tasks))
+    work = [Work(f"{task.ticker} {task.what}".strip(), task.folder, task.episodes) for task in tasks]
+    with display.showing(work):
+        try:
+            calls = (delayed(_attempt)(number, task) for number, task in left.copy().items())
+            for number, failure in Parallel(n_jobs=min(jobs, len(tasks)), return_as="generator_unordered")(calls):
+                del left[number]
+                display.ended(number, failure is None)
+                if failure:
+                    failures.append(failure)
+        except TerminatedWorkerError:
+            why = "a process was killed, perhaps for want of memory; give the same command again, with fewer --jobs"
+            failures += [Failure(task.ticker, task.what, why, traceback.format_exc()) for task in left.values()]
+    yield from failures
+
+
+def _attempt(number: int, task: Task) -> tuple[int, Failure | None]:
+    try:
+        task.call()
+    except Exception as error:  # whatever stopped this task must not stop the others; it is reported as its failure
+        return number, Failure(task.ticker, task.what, explain(error), traceback.format_exc())
+    return number, None

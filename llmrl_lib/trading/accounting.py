@@ -59,9 +59,9 @@ def transition(
     xp = torch if isinstance(price, torch.Tensor) else np
     cash, shares, position, equity = account
     buy, sell = price * (1 + cost_rate), price * (1 - cost_rate)
-    go_long = action == 1
+    go_long, go_short = action == 1, action != 1
     was_long, was_short = position == 1, position == -1
-    keep_long, keep_short, flip_to_short = go_long & was_long, ~go_long & was_short, ~go_long & was_long
+    keep_long, keep_short, flip_to_short = go_long & was_long, go_short & was_short, go_short & was_long
 
     closed = xp.where(go_long & was_short, cash - shares * buy, xp.where(flip_to_short, cash + shares * sell, cash))
     size_price = buy if quirks.shorts_sized_at_buying_cost else xp.where(go_long, buy, sell)
@@ -83,16 +83,19 @@ def transition(
     holdings = side * valued * price
     new_equity = holdings + new_cash
     daily_return = (new_equity - equity) / equity
-    if not quirks.trades_beyond_bankruptcy:
-        ruined = equity <= 0
-        nothing = 0.0 * new_equity
-        new_shares, holdings = xp.where(ruined, nothing, new_shares), xp.where(ruined, nothing, holdings)
-        new_cash, new_equity = xp.where(ruined, equity, new_cash), xp.where(ruined, equity, new_equity)
-        daily_return = xp.where(ruined, nothing, daily_return)
     reward = daily_return
     if quirks.margin_reward:
         reward = xp.where(called, (previous_price - price) / previous_price, daily_return)
     trade_mark = xp.where(keep_long | keep_short, 0.0 * side, side)
+    if (
+        not quirks.trades_beyond_bankruptcy
+    ):  # the ruined hold nothing; the side asked for stays, as observations show it
+        ruined = equity <= 0
+        nothing = 0.0 * new_equity
+        new_cash, new_equity = xp.where(ruined, equity, new_cash), xp.where(ruined, equity, new_equity)
+        new_shares, holdings = xp.where(ruined, nothing, new_shares), xp.where(ruined, nothing, holdings)
+        daily_return = xp.where(ruined, nothing, daily_return)
+        reward, trade_mark = xp.where(ruined, nothing, reward), xp.where(ruined, nothing, trade_mark)
     return Step(Account(new_cash, new_shares, side, new_equity), holdings, daily_return, reward, trade_mark)
 
 
@@ -114,7 +117,8 @@ def simulate(
     """Trades `actions` (1 long, 0 short; one per row from `first_row` on) at the closes of `bars`.
 
     Returns one row per step, indexed by date: action, reward, other_reward (of the action not taken), equity, cash,
-    holdings, shares, position, daily_return, trade_mark. Raises ValueError if there are not len(bars) - first_row actions.
+    holdings, shares, position, daily_return, trade_mark. Raises ValueError if there are not len(bars) - first_row actions
+    or if one is neither 0 nor 1.
     """
     closes = bars["close"].to_numpy(np.float64)
     steps = len(closes) - first_row
@@ -124,6 +128,10 @@ def simulate(
             f"{len(closes)} bars traded from row {first_row} need {max(steps, 0)} actions, got {actions.shape}; "
             "give one action per row from first_row on, and more bars than first_row"
         )
+    strange = (actions != 0) & (actions != 1)
+    if strange.any():
+        step = int(np.flatnonzero(strange)[0])
+        raise ValueError(f"action {step} is {actions[step]}; an action is 1 (long) or 0 (short)")
     paths = simulate_paths(closes, actions[None], cash, cost_rate, first_row, short_margin, quirks, other=True)
     frame = pd.DataFrame({name: values[0] for name, values in paths.items()}, index=bars.index[first_row:])
     return frame.astype({"action": np.int64, "position": np.int64, "trade_mark": np.int64})

@@ -240,10 +240,8 @@ def benchmark_max_drawdown(equity: ArrayLike) -> tuple[Values, Values]:
     before = np.arange(equity.shape[-1]) < np.maximum(trough, 1)
     peak = np.where(before, equity, -np.inf).argmax(-1)[..., None]
     top, bottom = np.take_along_axis(equity, peak, -1)[..., 0], np.take_along_axis(equity, trough, -1)[..., 0]
-    known, fell = ~np.isnan(equity).any(-1), trough[..., 0] > 0
-    depth = np.where(fell, _ratio(top - bottom, top), 0.0)
-    rows = np.where(fell, (trough - peak)[..., 0], 0)
-    return _where(known, depth, np.nan), _where(known, rows, np.nan)
+    known = ~np.isnan(equity).any(-1)
+    return _where(known, _ratio(top - bottom, top), np.nan), _where(known, (trough - peak)[..., 0], np.nan)
 
 
 def benchmark_trades(equity: ArrayLike, trade_marks: ArrayLike) -> tuple[Values, Values]:
@@ -269,7 +267,7 @@ def benchmark_trades(equity: ArrayLike, trade_marks: ArrayLike) -> tuple[Values,
     gain = np.where(good, profit, 0.0).sum(-1) / np.maximum(good.sum(-1), 1)
     loss = -np.where(bad, profit, 0.0).sum(-1) / np.maximum(bad.sum(-1), 1)
     traded, known = closes.any(-1), ~(np.isnan(equity).any(-1) | np.isnan(marks).any(-1))
-    profitability = np.where(traded, good.sum(-1) / np.maximum(closes.sum(-1), 1), 0.0)
+    profitability = good.sum(-1) / np.maximum(closes.sum(-1), 1)
     ratio = np.where(traded, np.where(bad.any(-1), _ratio(gain, loss), np.inf), 0.0)
     return _where(known, profitability, np.nan), _where(known, ratio, np.nan)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -276,6 +277,7 @@ def test_an_account_that_never_trades_scores_zero() -> None:
 def test_ruin_loses_everything_and_has_no_relative_size() -> None:
     returns, equity = [0.0, -1.5, 0.1], [100.0, -50.0, -55.0]
     assert metrics.annual_return(returns) == -1.0
+    assert metrics.annual_return([*returns, 0.1, 0.1]) == -1.0
     assert metrics.benchmark_annual_return(returns, 365) == -1.0
     assert np.isnan(metrics.turnover([100, 0, 0], equity))
     assert np.isnan(metrics.exposure([0, 50, 50], equity))
@@ -318,7 +320,7 @@ def plain_trades(equity: np.ndarray, marks: np.ndarray) -> tuple[float, float]:
     if not rows:
         return 0.0, 0.0
     bounds = [*rows, len(equity) - 1]
-    profits = [equity[end] - equity[start] for start, end in zip(bounds, bounds[1:], strict=False)]
+    profits = [equity[end] - equity[start] for start, end in pairwise(bounds)]
     good, bad = [p for p in profits if p >= 0], [-p for p in profits if p < 0]
     mean_gain = sum(good) / len(good) if good else 0.0
     return len(good) / len(profits), mean_gain / (sum(bad) / len(bad)) if bad else np.inf

@@ -1,7 +1,8 @@
 """What a trade does to an account: one pure function that every environment, backtest and imagined action calls.
 
-Transcribes the accounting of the TDQN benchmark (Theate & Ernst 2021, public code): one instrument, whole shares, always
-long or short after the first step, proportional costs, trades at the close, and a lower bound that buys shorts back.
+Transcribes the accounting of the TDQN benchmark (Theate & Ernst 2021, public code): one instrument, whole shares,
+always long or short after the first step, proportional costs, trades at the close, and a lower bound that buys shorts
+back.
 """
 
 from __future__ import annotations
@@ -50,10 +51,11 @@ def transition(
 ) -> Step:
     """Trades at `price` so that the account is long (action 1) or short (action 0), and values it there.
 
-    A change of side closes what is open and opens as many whole shares as cash pays for. A short that is kept must be able
-    to bear an adverse move of `short_margin`; if it cannot, shares are bought back. `cost_rate` is a fraction of traded
-    value. The return of the step is that of the side held before it, less the cost of the change. `imagined` marks the
-    lanes that value the action not taken: there the reference keeps the old share count in a long-to-short flip.
+    A change of side closes what is open and opens as many whole shares as cash pays for. A short that is kept must be
+    able to bear an adverse move of `short_margin`; if it cannot, shares are bought back. `cost_rate` is a fraction of
+    traded value. The return of the step is that of the side held before it, less the cost of the change. `imagined`
+    marks the lanes that value the action not taken: there the reference keeps the old share count in a long-to-short
+    flip.
     Works on NumPy arrays and torch tensors of any broadcastable shapes, in their own precision.
     """
     xp = torch if isinstance(price, torch.Tensor) else np
@@ -87,9 +89,7 @@ def transition(
     if quirks.margin_reward:
         reward = xp.where(called, (previous_price - price) / previous_price, daily_return)
     trade_mark = xp.where(keep_long | keep_short, 0.0 * side, side)
-    if (
-        not quirks.trades_beyond_bankruptcy
-    ):  # the ruined hold nothing; the side asked for stays, as observations show it
+    if not quirks.trades_beyond_bankruptcy:  # the ruined hold nothing, but keep the side that observations show
         ruined = equity <= 0
         nothing = 0.0 * new_equity
         new_cash, new_equity = xp.where(ruined, equity, new_cash), xp.where(ruined, equity, new_equity)
@@ -117,8 +117,8 @@ def simulate(
     """Trades `actions` (1 long, 0 short; one per row from `first_row` on) at the closes of `bars`.
 
     Returns one row per step, indexed by date: action, reward, other_reward (of the action not taken), equity, cash,
-    holdings, shares, position, daily_return, trade_mark. Raises ValueError if there are not len(bars) - first_row actions
-    or if one is neither 0 nor 1.
+    holdings, shares, position, daily_return, trade_mark. Raises ValueError if there are not len(bars) - first_row
+    actions or if one is neither 0 nor 1.
     """
     closes = bars["close"].to_numpy(np.float64)
     steps = len(closes) - first_row

@@ -132,6 +132,12 @@ def test_a_short_beyond_its_lower_bound_buys_shares_back_and_is_rewarded_with_th
     assert taken.daily_return == pytest.approx((1080 - 333.3 - 770) / 80 - 1)
 
 
+def test_a_short_exactly_at_its_lower_bound_is_kept() -> None:
+    exact = an_account(1500.0, 100, -1, 10.0)  # 100 * 10 * 1.5 with no costs
+    taken = transition(exact, SHORT, np.float64(11), np.float64(10), cost_rate=0.0, short_margin=0.5)
+    assert taken.reward == taken.daily_return == pytest.approx(-0.2)
+
+
 def test_a_lower_bound_that_asks_for_less_than_one_share_still_changes_the_reward() -> None:
     barely = an_account(1110.5, 100, -1, 10.0)  # lacks 0.5
     taken = step(barely, SHORT, 11, 10)
@@ -366,9 +372,9 @@ def test_simulate_is_one_lane_of_simulate_paths() -> None:
 def test_a_later_price_changes_no_earlier_row() -> None:
     bars, actions = some_bars([10, 11, 9, 13, 12]), np.array([1, 0, 0, 1])
     changed = bars.assign(close=[10, 11, 9, 13, 99])
-    pd.testing.assert_frame_equal(
-        simulate(bars, actions, first_row=1)[:-1], simulate(changed, actions, first_row=1)[:-1]
-    )
+    before, after = simulate(bars, actions, first_row=1), simulate(changed, actions, first_row=1)
+    pd.testing.assert_frame_equal(before[:-1], after[:-1])
+    assert before["equity"].iloc[-1] != after["equity"].iloc[-1]
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])

@@ -15,7 +15,7 @@ import pandas as pd
 from llmrl_lib.metrics import prepend, sharpe_ratio
 from llmrl_lib.settings import TdqnSettings
 from llmrl_lib.trading.accounting import simulate, simulate_paths
-from llmrl_lib.trading.observation import clean
+from llmrl_lib.trading.problem import checked
 
 LONGEST_WINDOW = 29  # rows; the benchmark's grid stops one short of its 30 visible rows
 DEFAULTS = TdqnSettings()
@@ -37,23 +37,19 @@ def classical_strategies(
     """Trades every classical strategy on both splits, by name, with windows chosen on the training split alone.
 
     Bars are cleaned as the benchmark cleans them; cash, costs, first tradable row and quirks come from `settings`.
-    Raises ValueError where a split has no row to trade.
+    Raises ValueError for bars that a learning agent would refuse too (see `problem.checked`).
     """
-    for split, bars in (("training", train_bars), ("test", test_bars)):
-        if len(bars) <= settings.state_length:
-            raise ValueError(
-                f"the {split} split has {len(bars)} bars, of which the first {settings.state_length} only warm up; "
-                "give more bars than that"
-            )
-    train, test = clean(train_bars), clean(test_bars)
+    train = checked(train_bars, "training", settings.state_length, settings.quirks)
+    test = checked(test_bars, "test", settings.state_length, settings.quirks)
+    test, test_first = _with_history(train, test, settings)
     results = {}
     for strategy in (*HOLDS, *RULES):
         windows = best_windows(strategy, train, settings) if strategy in RULES else None
         results[strategy] = Classical(
             strategy,
             windows,
-            train=_trade(strategy, train, windows, settings),
-            test=_trade(strategy, test, windows, settings),
+            train=_trade(strategy, train, windows, settings.state_length, settings),
+            test=_trade(strategy, test, windows, test_first, settings),
         )
     return results
 
@@ -118,8 +114,17 @@ def window_pairs(longest: int = LONGEST_WINDOW) -> list[tuple[int, int]]:
     return [(short, long) for short in range(1, longest) for long in range(short + 1, longest + 1)]
 
 
-def _trade(strategy: str, bars: pd.DataFrame, windows: tuple[int, int] | None, settings: TdqnSettings) -> pd.DataFrame:
-    first_row = settings.state_length
+def _with_history(train: pd.DataFrame, test: pd.DataFrame, settings: TdqnSettings) -> tuple[pd.DataFrame, int]:
+    """The bars that the test trades on and the first tradable row: a warm start has the training tail in front."""
+    if settings.quirks.test_starts_cold:
+        return test, settings.state_length
+    history = train[train.index < test.index[0]].iloc[-settings.state_length :]
+    return pd.concat([history, test]), len(history)
+
+
+def _trade(
+    strategy: str, bars: pd.DataFrame, windows: tuple[int, int] | None, first_row: int, settings: TdqnSettings
+) -> pd.DataFrame:
     closes = bars["close"].to_numpy(np.float64)
     actions = RULES[strategy](closes, *windows, first_row) if windows else HOLDS[strategy](closes, first_row)
     return simulate(bars, actions, settings.cash, settings.cost_rate, first_row, settings.short_margin, settings.quirks)

@@ -1,0 +1,70 @@
+"""How far a measured difference is from chance.
+
+Each test takes one number per run and returns a frozen record; its docstring names the source and what its p-value does not
+cover. Runs that share one price path differ by their seeds alone, so that a test over runs speaks of the training's
+randomness, never of the market's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class OneSample:
+    """A two-sided test of a mean against one published value."""
+
+    n: int  # runs
+    mean: float
+    sd: float  # standard deviation with ddof 1
+    published: float
+    statistic: float  # Student's t, n - 1 degrees of freedom
+    p_value: float
+    low: float  # interval of the mean
+    high: float
+    level: float  # of the interval, e.g. 0.95
+
+
+def one_sample_t(values: Sequence[float] | np.ndarray, published: float, level: float = 0.95) -> OneSample:
+    """Tests whether runs' mean differs from a published value: Student (1908), two-sided, with an interval of the mean.
+
+    This is the replication test of the guided-trading paper (appendix E): failing to reject is read as a successful
+    replication, although it also happens where runs are few or scatter widely; the interval shows which. The published
+    value is taken as exact. Where all values are equal (runs that all collapsed to one position) statistic and p-value
+    are NaN, because the runs say nothing about chance. Raises ValueError for fewer than two values, or one not finite.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or len(numbers) < 2:
+        raise ValueError(f"a t-test needs at least two values in a row, got shape {numbers.shape}; run more seeds")
+    if not np.isfinite(numbers).all():
+        place = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        raise ValueError(
+            f"value {place} of {len(numbers)} is {numbers[place]}; leave out runs without a result by name"
+        )
+    sd = 0.0 if numbers.max() == numbers.min() else float(numbers.std(ddof=1))
+    return one_sample_t_from_summary(float(numbers.mean()), sd, len(numbers), published, level)
+
+
+def one_sample_t_from_summary(mean: float, sd: float, n: int, published: float, level: float = 0.95) -> OneSample:
+    """`one_sample_t` from a reported mean and standard deviation (ddof 1) over `n` runs, to check a reported p-value.
+
+    A standard deviation of 0 gives a NaN statistic and p-value. Raises ValueError for n below 2, a negative or unknown
+    standard deviation, or a level outside (0, 1).
+    """
+    from scipy import stats  # half a second, and only here
+
+    if n < 2:
+        raise ValueError(f"a t-test needs at least two values, got {n}; run more seeds")
+    if not (math.isfinite(mean) and math.isfinite(published) and math.isfinite(sd) and sd >= 0):
+        raise ValueError(f"mean {mean}, sd {sd} and published {published} must be finite numbers, sd not below 0")
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it is a probability between 0 and 1, such as 0.95")
+    error = sd / math.sqrt(n)
+    statistic = (mean - published) / error if error > 0 else math.nan
+    p_value = float(2 * stats.t.sf(abs(statistic), n - 1))
+    margin = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
+    return OneSample(n, mean, sd, published, statistic, p_value, mean - margin, mean + margin, level)

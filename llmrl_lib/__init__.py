@@ -1,7 +1,7 @@
 """Language models guiding reinforcement learning in trading: the names that notebooks and other programs call.
 
-Every name is loaded when it is first asked for, so that importing the package takes milliseconds and neither PyTorch nor
-pandas is loaded before it is needed. What is not named here is private.
+Every name is loaded when it is first asked for, so that importing the package takes milliseconds and neither PyTorch
+nor pandas is loaded before it is needed. What is not named here is private.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ _HOME = {  # public name: the module that holds it
     "open_run": "llmrl_lib.experiments",
     "run_arm": "llmrl_lib.experiments",
 }
-_MODULES = ("metrics", "plots")  # public modules
+_MODULES = {  # public modules
+    "metrics": "llmrl_lib.metrics",
+    "plots": "llmrl_lib.plots",
+    "tables": "llmrl_lib.experiments.tables",
+}
 
 __all__ = sorted([*_HOME, *_MODULES])
 
@@ -30,7 +34,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
     elif name in _MODULES:
-        value = import_module(f"llmrl_lib.{name}")
+        value = import_module(_MODULES[name])
     else:
         raise AttributeError(f"llmrl_lib has no public name {name!r}; it has {', '.join(__all__)}")
     globals()[name] = value

@@ -108,6 +108,11 @@ class Arm:
     name: str
     manifest: dict[str, Any]  # commit, dataset, dataset_hash, versions, device, seconds, seeds, ...
 
+    @property
+    def learned(self) -> bool:
+        """Whether the arm was trained, so that it has episodes and weights."""
+        return self.name in LEARNED
+
     @cached_property
     def episodes(self) -> pd.DataFrame:
         """A row per seed and training episode: steps, train_sharpe, test_sharpe, test_max_drawdown, q_short, q_long."""

@@ -1,0 +1,109 @@
+"""Pages that the code or the run writes itself: settings, quirks, the API, overviews of tickers, the table of contents."""
+
+from __future__ import annotations
+
+import io
+import json
+import tokenize
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from inspect import getsource
+from pathlib import Path
+from typing import Any
+
+from llmrl_lib.book.reference import reference_page
+from llmrl_lib.experiments import Run
+from llmrl_lib.experiments.tables import performance_table
+from llmrl_lib.settings import Quirks, TdqnSettings
+
+METHOD = ("benchmark", "training", "metrics")
+USE = ("dataset_format", "profiles", "command_line", "api")
+
+
+def generated_pages(run: Run) -> dict[str, str]:
+    """Pages and parts of pages by file name; parts, under _generated, are included by the written pages."""
+    pages = {
+        "_generated/quirks.md": settings_table(Quirks),
+        "_generated/settings.md": settings_table(TdqnSettings),
+        "_generated/summary.md": _summary(run),
+        "api.md": reference_page(),
+    }
+    for ticker in run.tickers:
+        pages[f"{ticker}/overview.md"] = _ticker_page(run, ticker)
+    return pages
+
+
+def contents(run: Run, notebooks: Sequence[Path]) -> str:
+    """The book's table of contents; `notebooks` are relative to the book. JSON, which is YAML too."""
+    tickers = [
+        {
+            "file": f"{ticker}/overview",
+            "sections": [{"file": _page(notebook)} for notebook in notebooks if notebook.parent.name == ticker],
+        }
+        for ticker in run.tickers
+    ]
+    results = [{"file": _page(notebook)} for notebook in notebooks if len(notebook.parts) == 1]
+    parts = [
+        {"caption": "Method", "chapters": [{"file": page} for page in METHOD]},
+        {"caption": "Tickers", "chapters": tickers},
+        {"caption": "Results", "chapters": results},
+        {"caption": "Use it", "chapters": [{"file": page} for page in USE]},
+    ]
+    return json.dumps({"format": "jb-book", "root": "index", "parts": [part for part in parts if part["chapters"]]}, indent=1)
+
+
+def settings_table(kind: type) -> str:
+    """A dataclass of settings as a table: name, default, and the comment that stands beside it in the code."""
+    comments = field_comments(kind)
+    rows = [
+        (f"`{entry.name}`", f"`{getattr(kind(), entry.name)!r}`", comments.get(entry.name, ""))
+        for entry in fields(kind)
+        if entry.name != "quirks"
+    ]
+    return _table(("setting", "default", "meaning"), rows)
+
+
+def field_comments(kind: type) -> dict[str, str]:
+    """The comment at the end of each field's line, by field name."""
+    found: dict[str, str] = {}
+    name = ""
+    for token in tokenize.generate_tokens(io.StringIO(getsource(kind)).readline):
+        if token.type == tokenize.NAME and token.line.strip().startswith(f"{token.string}:"):
+            name = token.string
+        elif token.type == tokenize.COMMENT and name and not token.line.strip().startswith("#"):
+            found[name] = token.string.lstrip("# ")
+    return found
+
+
+def _summary(run: Run) -> str:
+    """What the run is and the mean test Sharpe ratio of every arm, for the front page."""
+    performance = run.performance("test")
+    sharpe = performance.pivot_table(index="arm", columns="ticker", values="sharpe_ratio", sort=False)[list(run.tickers)]
+    rows = [
+        (arm.replace("_", " "), *(f"{value:.2f}" for value in sharpe.loc[arm]), f"{sharpe.loc[arm].mean():.2f}")
+        for arm in sharpe.index
+    ]
+    seeds = int(run.about["seeds"])
+    learned = f"{seeds} seed{'s' * (seeds != 1)} of {run.settings.episodes} episodes"
+    intro = f"This book shows the run **{run.name}**: dataset *{run.dataset.title}*, profile *{run.profile}* ({learned})."
+    return f"{intro}\n\n{_table(('annual Sharpe ratio, test', *run.tickers, 'mean'), rows)}"
+
+
+def _ticker_page(run: Run, ticker: str) -> str:
+    performance = run.performance("test").query("ticker == @ticker")
+    table = performance_table(performance)
+    head = f"# {ticker}\n\nTest years, after costs; mean over seeds, standard deviation in brackets.\n\n"
+    rows = [(name, *(str(value) for value in row)) for name, row in zip(table.index, table.to_numpy(), strict=True)]
+    listed = "\n\nThe pages of this ticker, in order:\n\n```{tableofcontents}\n```\n"
+    return head + _table(("", *table.columns), rows) + listed
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; bars inside cells are escaped."""
+    titles = list(head)
+    lines = [titles, ["---"] * len(titles), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _page(notebook: Path) -> str:
+    return notebook.with_suffix("").as_posix()

@@ -1,0 +1,151 @@
+"""The command line: `llmrl data check|synthesise`, `llmrl run`, `llmrl book`.
+
+Every expected error is one sentence on standard error and exit code 2; a run with failed tickers ends with exit code 1.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="""
+Language models guiding reinforcement learning in trading: make runs, and books of them.
+""")  # fmt: skip
+data = typer.Typer(no_args_is_help=True, help="Look at datasets and make invented ones.")
+app.add_typer(data, name="data")
+
+WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@data.command("check")
+def check(path: Annotated[Path, typer.Argument(help="Folder of a dataset.")], debug: Debug = False) -> None:
+    """Print what a dataset holds, what it lacks and what is wrong with it. Exit code 2 if it cannot be used."""
+    with _plain_errors(debug):
+        from llmrl_lib.market.check import check_dataset
+
+        found = check_dataset(path)
+        console = _console()
+        if len(found.coverage):
+            _print_coverage(console, found.coverage)
+        if len(found.defects):
+            _print_defects(console, found.defects)
+        console.print(
+            "The dataset can be used." if found.ok else "The dataset cannot be used: see what is refused above."
+        )
+        if not found.ok:
+            raise typer.Exit(WRONG_INPUT)
+
+
+@data.command("synthesise")
+def synthesise(
+    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet, or be empty.")],
+    seed: Annotated[int, typer.Option(help="Seed of the invented market.", min=0)] = 20120103,
+    tickers: Annotated[int, typer.Option(help="Number of companies.", min=1)] = 6,
+    debug: Debug = False,
+) -> None:
+    """Write an invented market as a dataset; the same seed gives the same bytes on every machine."""
+    with _plain_errors(debug):
+        from llmrl_lib.market.synthetic import synthesise as write_market
+
+        print(write_market(seed, tickers, out=out))
+
+
+@app.command()
+def run(
+    dataset: Annotated[Path, typer.Option(help="Folder of a dataset.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run, such as runs/first; the same command continues it.")],
+    tickers: Annotated[str, typer.Option(help="Tickers, separated by commas; all of the dataset by default.")] = "",
+    profile: Annotated[str, typer.Option(help="smoke, quick, paper, or a .toml file.")] = "quick",
+    jobs: Annotated[int, typer.Option(help="Processes at once; 0 means one per processor.", min=0)] = 0,
+    debug: Debug = False,
+) -> None:
+    """Train every arm on every ticker and execute the notebooks. What is finished is kept, so the command can be repeated."""
+    with _plain_errors(debug):
+        from llmrl_lib.experiments import run_suite
+        from llmrl_lib.experiments.progress import Display
+        from llmrl_lib.settings import load_profile
+
+        named = [name.strip() for name in tickers.split(",") if name.strip()]
+        outcome = run_suite(dataset, named, load_profile(profile), out, jobs, display=Display(_console()))
+        for failure in outcome.failures:
+            _say(str(failure))
+            if debug:
+                print(failure.details, file=sys.stderr)
+        if outcome.failures:
+            _say(f"finished: {', '.join(outcome.finished) or 'no ticker'}; give the same command again to go on")
+            raise typer.Exit(FAILED)
+        print(f"Finished {out}. Make its book with: llmrl book {out}")
+
+
+@app.command()
+def book(
+    run_folder: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")], debug: Debug = False
+) -> None:
+    """Build the book of a run as HTML and print the path of its first page."""
+    with _plain_errors(debug):
+        from llmrl_lib.book import build_book
+
+        print(build_book(run_folder))
+
+
+@contextmanager
+def _plain_errors(debug: bool) -> Iterator[None]:
+    """Turns expected errors into one sentence and an exit code; with `debug`, lets them through."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("stopped; what is finished is kept, give the same command again to go on")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # worker processes that still compute are not waited for
+    except (ValueError, OSError) as error:
+        if debug:
+            raise
+        from llmrl_lib.experiments.folders import explain
+
+        _say(explain(error))
+        raise typer.Exit(WRONG_INPUT) from None
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(sentence: str) -> None:
+    print(f"llmrl: {sentence}", file=sys.stderr)
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=120)
+
+
+def _print_coverage(console: Console, coverage: pd.DataFrame) -> None:
+    table = Table("table", "ticker", "first", "last", "rows", "missing", title="Coverage", title_justify="left")
+    for row in coverage[coverage["rows"] > 0].itertuples(index=False):
+        table.add_row(
+            row.table, row.ticker, f"{row.first:%Y-%m-%d}", f"{row.last:%Y-%m-%d}", str(row.rows), f"{row.missing:.1%}"
+        )
+    console.print(table)
+    absent = coverage[coverage["rows"] == 0]
+    for name, group in absent.groupby("table", sort=False):
+        whose = ", ".join(ticker for ticker in group["ticker"] if ticker)
+        console.print(f"absent: {name}" + (f" of {whose}" if whose else ""), highlight=False)
+
+
+def _print_defects(console: Console, defects: pd.DataFrame) -> None:
+    table = Table("", "where", "rows", "what and what to do", title="Defects", title_justify="left", show_lines=True)
+    for row in defects.itertuples(index=False):
+        where = row.file if pd.isna(row.line) else f"{row.file}\nline {row.line}"
+        table.add_row(row.severity, where, str(row.count), f"{row.what}; {row.remedy}")
+    console.print(table)

@@ -132,6 +132,7 @@ def _console() -> Console:
 
 def _print_coverage(console: Console, coverage: pd.DataFrame) -> None:
     table = Table("table", "ticker", "first", "last", "rows", "missing", title="Coverage", title_justify="left")
+    row: Any
     for row in coverage[coverage["rows"] > 0].itertuples(index=False):
         table.add_row(
             row.table, row.ticker, f"{row.first:%Y-%m-%d}", f"{row.last:%Y-%m-%d}", str(row.rows), f"{row.missing:.1%}"
@@ -145,6 +146,7 @@ def _print_coverage(console: Console, coverage: pd.DataFrame) -> None:
 
 def _print_defects(console: Console, defects: pd.DataFrame) -> None:
     table = Table("", "where", "rows", "what and what to do", title="Defects", title_justify="left", show_lines=True)
+    row: Any
     for row in defects.itertuples(index=False):
         where = row.file if pd.isna(row.line) else f"{row.file}\nline {row.line}"
         table.add_row(row.severity, where, str(row.count), f"{row.what}; {row.remedy}")

@@ -61,15 +61,20 @@ def _write_source(run: Run, notebooks: list[Path], source: Path) -> None:
     shutil.copyfile(_mathjax(), scripts / MATHJAX)
     for notebook in notebooks:
         place = notebook.relative_to(run.path / "notebooks")
-        write_text(source / place, _titled(notebook, place.parent.name))
+        write_text(source / place, _as_page(notebook, place.parent.name))
     for name, text in generated_pages(run).items():
         write_text(source / name, text)
-    write_text(source / "_toc.yml", contents(run, [notebook.relative_to(run.path / "notebooks") for notebook in notebooks]))
+    write_text(
+        source / "_toc.yml", contents(run, [notebook.relative_to(run.path / "notebooks") for notebook in notebooks])
+    )
 
 
-def _titled(notebook: Path, ticker: str) -> str:
-    """The notebook's text with its ticker in the title, so that the book's pages can be told apart."""
+def _as_page(notebook: Path, ticker: str) -> str:
+    """The notebook's text with its ticker in the title and without the defaults of parameters that the run has set."""
     content: dict[str, Any] = json.loads(notebook.read_text("utf-8"))
+    tags = [cell["metadata"].get("tags", []) for cell in content["cells"]]
+    if ["injected-parameters"] in tags:
+        content["cells"] = [cell for cell, tag in zip(content["cells"], tags, strict=True) if "parameters" not in tag]
     first = content["cells"][0]
     text = "".join(first["source"])
     if ticker and first["cell_type"] == "markdown" and text.startswith("# "):

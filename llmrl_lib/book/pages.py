@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tokenize
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from inspect import getsource
 from pathlib import Path
 from typing import Any
 
-from llmrl_lib.book.reference import reference_page
+from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.experiments import Run
 from llmrl_lib.experiments.tables import performance_table
 from llmrl_lib.settings import Quirks, TdqnSettings
@@ -49,7 +46,9 @@ def contents(run: Run, notebooks: Sequence[Path]) -> str:
         {"caption": "Results", "chapters": results},
         {"caption": "Use it", "chapters": [{"file": page} for page in USE]},
     ]
-    return json.dumps({"format": "jb-book", "root": "index", "parts": [part for part in parts if part["chapters"]]}, indent=1)
+    return json.dumps(
+        {"format": "jb-book", "root": "index", "parts": [part for part in parts if part["chapters"]]}, indent=1
+    )
 
 
 def settings_table(kind: type) -> str:
@@ -63,29 +62,21 @@ def settings_table(kind: type) -> str:
     return _table(("setting", "default", "meaning"), rows)
 
 
-def field_comments(kind: type) -> dict[str, str]:
-    """The comment at the end of each field's line, by field name."""
-    found: dict[str, str] = {}
-    name = ""
-    for token in tokenize.generate_tokens(io.StringIO(getsource(kind)).readline):
-        if token.type == tokenize.NAME and token.line.strip().startswith(f"{token.string}:"):
-            name = token.string
-        elif token.type == tokenize.COMMENT and name and not token.line.strip().startswith("#"):
-            found[name] = token.string.lstrip("# ")
-    return found
-
-
 def _summary(run: Run) -> str:
     """What the run is and the mean test Sharpe ratio of every arm, for the front page."""
     performance = run.performance("test")
-    sharpe = performance.pivot_table(index="arm", columns="ticker", values="sharpe_ratio", sort=False)[list(run.tickers)]
+    sharpe = performance.pivot_table(index="arm", columns="ticker", values="sharpe_ratio", sort=False)[
+        list(run.tickers)
+    ]
     rows = [
         (arm.replace("_", " "), *(f"{value:.2f}" for value in sharpe.loc[arm]), f"{sharpe.loc[arm].mean():.2f}")
         for arm in sharpe.index
     ]
     seeds = int(run.about["seeds"])
     learned = f"{seeds} seed{'s' * (seeds != 1)} of {run.settings.episodes} episodes"
-    intro = f"This book shows the run **{run.name}**: dataset *{run.dataset.title}*, profile *{run.profile}* ({learned})."
+    intro = (
+        f"This book shows the run **{run.name}**: dataset *{run.dataset.title}*, profile *{run.profile}* ({learned})."
+    )
     return f"{intro}\n\n{_table(('annual Sharpe ratio, test', *run.tickers, 'mean'), rows)}"
 
 

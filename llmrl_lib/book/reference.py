@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
+import tokenize
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import llmrl_lib
 
+RECORDS = (
+    "llmrl_lib.market.dataset:Dataset",
+    "llmrl_lib.trading.tdqn:Training",
+    "llmrl_lib.experiments:Run",
+    "llmrl_lib.experiments:Arm",
+    "llmrl_lib.settings:Profile",
+)
 HEAD = """# Programming interface
 
 What `import llmrl_lib as ll` hands out. Everything else is private and may change.
@@ -20,22 +30,35 @@ def reference_page() -> str:
     public = {name: getattr(llmrl_lib, name) for name in llmrl_lib.__all__}
     objects = [_section(f"ll.{name}", thing, 2) for name, thing in public.items() if not isinstance(thing, ModuleType)]
     modules = [_module(f"ll.{name}", thing) for name, thing in public.items() if isinstance(thing, ModuleType)]
-    return "\n".join([HEAD, *objects, *modules])
+    records = [_section(name.split(":")[1], _found(name), 3) for name in RECORDS]
+    return "\n".join([HEAD, *objects, *modules, "## Records that they return\n", *records])
 
 
 def _section(name: str, thing: Any, level: int) -> str:
     """One function or class: its signature, its words, and for a class its public fields and methods."""
-    parts = [f"{'#' * level} {name}\n\n```python\n{_signature(name, thing)}\n```\n\n{_words(thing)}\n"]
-    if inspect.isclass(thing):
-        if dataclasses.is_dataclass(thing):
-            shown = [f"`{field.name}`: `{field.type}`" for field in dataclasses.fields(thing) if field.name[0] != "_"]
-            parts.append("Fields: " + ", ".join(shown) + ".\n")
-        for label, member in vars(thing).items():
-            body = member.fget if isinstance(member, property) else getattr(member, "func", member)
-            if label[0] != "_" and inspect.isfunction(body) and inspect.getdoc(body):
-                called = "" if body is not member else _arguments(body)
-                parts.append(f"**`.{label}{called}`**\n\n{_words(body)}\n")
+    head = f"{'#' * level} {name}\n"
+    if dataclasses.is_dataclass(thing):
+        parts = [f"{head}\n{_words(thing)}\n", _fields(thing)]
+    else:
+        parts = [f"{head}\n```python\n{name}{_arguments(thing)}\n```\n\n{_words(thing)}\n"]
+    for label, member in vars(thing).items() if inspect.isclass(thing) else ():
+        body = member.fget if isinstance(member, property) else getattr(member, "func", member)
+        if label[0] != "_" and inspect.isfunction(body) and inspect.getdoc(body):
+            called = " ".join(_arguments(body).split()) if body is member else ""
+            parts.append(f"**`.{label}{called}`**\n\n{_words(body)}\n")
     return "\n".join(parts)
+
+
+def _fields(record: Any) -> str:
+    """The public fields of a record: type, default and the comment beside each."""
+    comments = field_comments(record)
+    lines = []
+    for field in dataclasses.fields(record):
+        if field.name[0] != "_":
+            default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
+            comment = f": {comments[field.name]}" if field.name in comments else ""
+            lines.append(f"- `{field.name}: {_annotation(field.type)}{default}`{comment}")
+    return "\n".join(lines) + "\n"
 
 
 def _module(name: str, module: ModuleType) -> str:
@@ -50,25 +73,48 @@ def _module(name: str, module: ModuleType) -> str:
     return "\n".join([f"## {name}\n\n{_words(module)}\n", *inner])
 
 
-def _signature(name: str, thing: Any) -> str:
-    return f"{name}{_arguments(thing)}"
-
-
 def _arguments(thing: Any) -> str:
+    """The arguments and the result of a call, one argument a line where they are many."""
     try:
         shown = inspect.signature(thing)
     except (TypeError, ValueError):
         return "(...)"
-    text = str(shown).replace("self, ", "").replace("(self)", "()")
-    return text if len(text) < 80 else _folded(shown)
+    arguments = [_argument(parameter) for parameter in shown.parameters.values() if parameter.name != "self"]
+    returns = shown.return_annotation
+    arrow = "" if returns in (inspect.Signature.empty, None, "None") else f" -> {_annotation(returns)}"
+    line = f"({', '.join(arguments)}){arrow}"
+    return line if len(line) < 70 else "(\n" + "".join(f"    {argument},\n" for argument in arguments) + f"){arrow}"
 
 
-def _folded(signature: inspect.Signature) -> str:
-    """A long signature, one argument a line."""
-    lines = [f"    {parameter}," for parameter in signature.parameters.values() if parameter.name != "self"]
-    returns = signature.return_annotation
-    arrow = "" if returns is inspect.Signature.empty else f" -> {returns if isinstance(returns, str) else returns.__name__}"
-    return "(\n" + "\n".join(lines) + f"\n){arrow}"
+def _argument(parameter: inspect.Parameter) -> str:
+    bare = parameter.replace(annotation=inspect.Parameter.empty, default=inspect.Parameter.empty)
+    kind = "" if parameter.annotation is inspect.Parameter.empty else f": {_annotation(parameter.annotation)}"
+    if parameter.default is inspect.Parameter.empty:
+        return f"{bare}{kind}"
+    value = repr(parameter.default)
+    default = value if len(value) < 40 else f"{type(parameter.default).__name__}(...)"
+    return f"{bare}{kind} = {default}" if kind else f"{bare}={default}"
+
+
+def _annotation(annotation: Any) -> str:
+    return annotation.strip("'") if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _found(name: str) -> Any:
+    module, thing = name.split(":")
+    return getattr(import_module(module), thing)
+
+
+def field_comments(kind: type) -> dict[str, str]:
+    """The comment at the end of each field's line, by field name."""
+    found: dict[str, str] = {}
+    name = ""
+    for token in tokenize.generate_tokens(io.StringIO(inspect.getsource(kind)).readline):
+        if token.type == tokenize.NAME and token.line.strip().startswith(f"{token.string}:"):
+            name = token.string
+        elif token.type == tokenize.COMMENT and name and not token.line.strip().startswith("#"):
+            found[name] = token.string.lstrip("# ")
+    return found
 
 
 def _words(thing: Any) -> str:

@@ -64,7 +64,9 @@ def library_digest() -> bytes:
 
 def _execute(source: Path, part: Path, parameters: Parameters, failed: Path) -> None:
     import papermill
+    from traitlets.config import Config
 
+    config = Config({"KernelManager": {"transport_encryption": "auto"}})  # a kernel warns where its channel is open
     for attempt in (1, 2):
         try:
             papermill.execute_notebook(
@@ -74,6 +76,8 @@ def _execute(source: Path, part: Path, parameters: Parameters, failed: Path) -> 
                 kernel_name="python3",
                 cwd=str(part.parent),
                 progress_bar=False,
+                config=config,
+                shutdown_kernel="immediate",  # nothing is left to save, and an interrupted kernel complains
             )
             return
         except papermill.PapermillExecutionError as error:

@@ -23,6 +23,7 @@ class SettingsError(ValueError):
 class Quirks:
     """The reference's quirks. True keeps the reference's behaviour."""
 
+    gaps_filled_from_later_rows: bool = True  # zero volumes are interpolated and back-filled, which sees later rows
     train_on_low_passed_prices: bool = True  # states, executions, rewards and costs of training use smoothed prices
     scales_from_low_passed_prices: bool = True  # observation scales come from smoothed prices, in evaluation too
     adjusted_close_in_raw_range: bool = True  # dividend-adjusted close is compared with unadjusted low and high

@@ -14,3 +14,9 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the maintainers' data folder ../shared is not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of numbers that the reference produced on invented price series."""
+    return ROOT / "tests" / "golden"

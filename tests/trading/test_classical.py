@@ -77,6 +77,8 @@ def test_holding_equals_the_reference_on_invented_markets(market: str) -> None:
             reference = references.loc[(split, policy)]
             assert figures["sharpe_ratio"] == pytest.approx(reference["sharpe_ratio"], rel=1e-9)
             assert figures["profit_and_loss"] == pytest.approx(reference["profit_and_loss"], rel=1e-9)
+            annual = 100 * figures["benchmark_annual_return"]
+            assert annual == pytest.approx(reference["annualized_return_percent"], rel=1e-9)
             assert 100 * figures["benchmark_max_drawdown"] == pytest.approx(reference["max_drawdown_percent"], rel=1e-9)
 
 
@@ -108,7 +110,7 @@ def test_the_price_of_the_day_changes_no_action_before_the_next() -> None:
 
 @pytest.mark.parametrize(("short", "long"), [(1, 2), (4, 16), (28, 29)])
 def test_actions_equal_a_plain_loop(short: int, long: int) -> None:
-    closes = np.round(random_walk(200, seed=2), 1)  # a coarse grid, on which means tie
+    closes = np.random.default_rng(2).choice([10.1, 10.2, 10.3], 200)  # a coarse grid, on which means tie
     trend, reversion = trend_following(closes, short, long), mean_reversion(closes, short, long)
     for step, row in enumerate(range(30, 200)):
         seen = closes[row - 30 : row]
@@ -177,23 +179,28 @@ def test_windows_are_chosen_on_the_training_split_alone() -> None:
 
 def test_results_are_the_rules_traded_with_the_settings() -> None:
     train, test = golden_bars("jumpy", "train"), golden_bars("jumpy", "test")
-    settings = TdqnSettings(cash=5000.0, cost_rate=0.01, state_length=20)
+    quirks = replace(Quirks(), shorts_sized_at_buying_cost=False)
+    settings = TdqnSettings(cash=5000.0, cost_rate=0.01, short_margin=0.2, state_length=20, quirks=quirks)
     result = classical_strategies(train, test, settings)["mean_reversion"]
     assert result.windows is not None
     assert result.windows[1] <= 20
     actions = mean_reversion(test["close"].to_numpy(), *result.windows, first_row=20)
-    expected = simulate(test, actions, cash=5000.0, cost_rate=0.01, first_row=20)
+    expected = simulate(test, actions, 5000.0, 0.01, first_row=20, short_margin=0.2, quirks=quirks)
     pd.testing.assert_frame_equal(result.test, expected)
 
 
-def test_a_warm_start_trades_the_first_test_row_with_the_training_tail_as_history() -> None:
+@pytest.mark.parametrize("shared_rows", [0, 2])
+def test_a_warm_start_trades_the_first_test_row_with_the_training_tail_as_history(shared_rows: int) -> None:
+    """Splits of some exchanges share their first days; those are no history."""
     train, test = golden_bars("jumpy", "train"), golden_bars("jumpy", "test")
+    whole = train
+    train = pd.concat([train, test.iloc[:shared_rows]])
     settings = TdqnSettings(quirks=replace(Quirks(), test_starts_cold=False))
     result = classical_strategies(train, test, settings)["trend_following"]
     assert list(result.test.index) == list(test.index)
     assert result.windows is not None
     short, long = result.windows
-    tail = train["close"].to_numpy()
+    tail = whole["close"].to_numpy()
     assert result.test["action"].iloc[0] == (tail[-short:].mean() >= tail[-long:].mean())
 
 

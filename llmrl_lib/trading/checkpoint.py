@@ -1,0 +1,46 @@
+"""Half-trained runs on disk: one safetensors file, replaced as a whole, that says what it belongs to."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message names the file and says what to do."""
+
+
+def save(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    """Writes tensors and a JSON record; a kill at any moment leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".writing")
+    try:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, draft, {"record": json.dumps(record)})
+        os.replace(draft, path)
+    except SafetensorError as error:  # the library wraps the system's error: give back its plain words
+        raise OSError(f"could not write {path.name}: {error}; what was saved before is kept") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load(path: Path, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What `save` wrote, or None where there is nothing. Raises CheckpointError where it belongs to another run."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = json.loads(file.metadata()["record"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path.name} is damaged ({error}); delete it to train this run anew") from error
+    if record["fingerprint"] != fingerprint:
+        raise CheckpointError(
+            f"{path.name} was made with other settings, bars or guidance; choose another folder or delete it"
+        )
+    return tensors, record

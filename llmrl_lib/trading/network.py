@@ -1,0 +1,316 @@
+"""The benchmark's Q-network for many runs at once: parameters, forward and backward passes written out.
+
+Four times [linear -> batch normalisation -> leaky ReLU -> dropout], then a linear head (Theate & Ernst 2021, public code).
+Every tensor has a leading axis, the run. Gradients are written by hand because automatic differentiation cannot share the
+products of a double-Q step between the half that learns and the half that only looks, and costs a third of a step on CPU.
+
+Two sets of primitives do the same arithmetic: `CpuKernels` goes from run to run with oneDNN's products (twice as fast as
+the default BLAS on the processors measured in benchmarks/), `StackedKernels` handles all runs in one operation for a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+SLOPE = 0.01  # leaky ReLU
+EPS, MOMENTUM = 1e-5, 0.1  # batch normalisation
+
+
+class Network(NamedTuple):
+    """Stacked parameters and running statistics, dictionaries from name to tensor with leading axis run.
+
+    Names are those of a torch module with layers fc1.. and bn1..: `fc1.weight` (run, out, in), `fc1.bias` (run, out),
+    `bn1.weight`, `bn1.bias`, `bn1.running_mean`, `bn1.running_var` (run, out).
+    """
+
+    parameters: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+    layers: int  # hidden layers
+
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Network:
+        """The same network on another device, in another precision."""
+        return Network(
+            {name: value.to(device, dtype) for name, value in self.parameters.items()},
+            {name: value.to(device, dtype) for name, value in self.statistics.items()},
+            self.layers,
+        )
+
+    def clone(self) -> Network:
+        """A copy that shares nothing."""
+        return Network(
+            {name: value.clone() for name, value in self.parameters.items()},
+            {name: value.clone() for name, value in self.statistics.items()},
+            self.layers,
+        )
+
+    def run(self, index: int) -> Network:
+        """One run's network, still with a leading axis of length 1; shares memory."""
+        return Network(
+            {name: value[index : index + 1] for name, value in self.parameters.items()},
+            {name: value[index : index + 1] for name, value in self.statistics.items()},
+            self.layers,
+        )
+
+
+class Layer(NamedTuple):
+    """What the backward pass needs of a layer, learning half only."""
+
+    inputs: Tensor  # (run, batch, in)
+    products: Tensor  # (run, batch, out), before normalisation
+    mean: Tensor  # (run, out), of the batch
+    inverse_sd: Tensor  # (run, out)
+    active: Tensor  # (run, batch, out), after leaky ReLU, before dropout
+    mask: Tensor | None  # dropout mask, 0 or 1 / (1 - p)
+
+
+class Kernels(Protocol):
+    """The primitives, all with leading axis run."""
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor: ...
+    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor: ...
+    def weight_gradient(self, gradient: Tensor, x: Tensor) -> Tensor: ...
+    def bias_gradient(self, gradient: Tensor) -> Tensor: ...
+    def normalise(self, z: Tensor, net: Network, layer: int) -> tuple[Tensor, Tensor, Tensor]: ...
+    def normalise_fixed(self, z: Tensor, net: Network, layer: int) -> Tensor: ...
+    def normalise_gradient(self, gradient: Tensor, kept: Layer, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+    def clip(self, gradients: list[Tensor], limit: float) -> None: ...
+
+
+def initial_network(features: int, hidden: int, layers: int, seeds: list[int]) -> Network:
+    """Xavier-uniform weights (gain 1) and torch's default biases, U(+-1/sqrt(inputs)); each seed draws its own."""
+    runs = [_initial_run(features, hidden, layers, seed) for seed in seeds]
+    parameters = {name: torch.stack([run[name] for run in runs]) for name in runs[0]}
+    statistics = {}
+    for layer in range(1, layers + 1):
+        statistics[f"bn{layer}.running_mean"] = torch.zeros(len(seeds), hidden)
+        statistics[f"bn{layer}.running_var"] = torch.ones(len(seeds), hidden)
+    return Network(parameters, statistics, layers)
+
+
+def q_values(net: Network, x: Tensor, kernels: Kernels) -> Tensor:
+    """Evaluation mode: running statistics, no dropout. x (run, batch, features) to (run, batch, action)."""
+    for layer in range(1, net.layers + 1):
+        z = kernels.linear(x, net.parameters[f"fc{layer}.weight"], net.parameters[f"fc{layer}.bias"])
+        x = torch.nn.functional.leaky_relu_(kernels.normalise_fixed(z, net, layer), SLOPE)
+    return _head(net, x, kernels)
+
+
+def training_forward(
+    net: Network, x: Tensor, masks: Tensor | None, batch: int, kernels: Kernels, fixed_second: bool = False
+) -> tuple[Tensor, list[Layer], Tensor]:
+    """Training mode for two batches that share their products: x (run, 2 * batch, features), states then next states.
+
+    Each half is normalised by its own statistics, in that order, and each updates the running ones. `masks` is the dropout
+    mask of shape (layer, run, 2 * batch, hidden) or None. With `fixed_second` the second half is evaluated instead.
+    Returns Q (run, 2 * batch, action), the layers kept for `backward`, and the head's inputs (run, batch, hidden).
+    """
+    kept = []
+    for layer in range(1, net.layers + 1):
+        z = kernels.linear(x, net.parameters[f"fc{layer}.weight"], net.parameters[f"fc{layer}.bias"])
+        first, mean, inverse_sd = kernels.normalise(z[:, :batch], net, layer)
+        if fixed_second:
+            second = kernels.normalise_fixed(z[:, batch:], net, layer)
+        else:
+            second, _, _ = kernels.normalise(z[:, batch:], net, layer)
+        active = torch.nn.functional.leaky_relu_(torch.cat([first, second], 1), SLOPE)
+        mask = None if masks is None else masks[layer - 1]
+        kept.append(
+            Layer(x[:, :batch], z[:, :batch], mean, inverse_sd, active[:, :batch], None if mask is None else mask[:, :batch])
+        )
+        if mask is None:
+            x = active
+        elif fixed_second:
+            x = torch.cat([active[:, :batch] * mask[:, :batch], active[:, batch:]], 1)
+        else:
+            x = active * mask
+    return _head(net, x, kernels), kept, x[:, :batch]
+
+
+def backward(
+    net: Network, kept: list[Layer], head_inputs: Tensor, q_gradient: Tensor, kernels: Kernels
+) -> dict[str, Tensor]:
+    """Gradients of every parameter from the loss's gradient with respect to Q, (run, batch, action)."""
+    head = f"fc{net.layers + 1}"
+    gradients = {
+        f"{head}.weight": kernels.weight_gradient(q_gradient, head_inputs),
+        f"{head}.bias": kernels.bias_gradient(q_gradient),
+    }
+    flow = kernels.input_gradient(q_gradient, net.parameters[f"{head}.weight"])
+    for layer in range(net.layers, 0, -1):
+        here = kept[layer - 1]
+        if here.mask is not None:
+            flow = flow * here.mask
+        flow = torch.ops.aten.leaky_relu_backward(flow, here.active, SLOPE, True)
+        scale = net.parameters[f"bn{layer}.weight"]
+        flow, gradients[f"bn{layer}.weight"], gradients[f"bn{layer}.bias"] = kernels.normalise_gradient(flow, here, scale)
+        gradients[f"fc{layer}.weight"] = kernels.weight_gradient(flow, here.inputs)
+        gradients[f"fc{layer}.bias"] = kernels.bias_gradient(flow)
+        if layer > 1:
+            flow = kernels.input_gradient(flow, net.parameters[f"fc{layer}.weight"])
+    return {name: gradients[name] for name in net.parameters}
+
+
+class CpuKernels:
+    """One run after the other, each small enough to stay in the processor's cache."""
+
+    def __init__(self) -> None:
+        self._has_onednn = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return _stack([self._product(a, w, b) for a, w, b in _runs(x, weight, bias)])
+
+    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        return _stack([self._product(g, w.t(), None) for g, w in _runs(gradient, weight)])
+
+    def weight_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
+        return _stack([self._product(g.t(), a.t(), None) for g, a in _runs(gradient, x)])
+
+    def bias_gradient(self, gradient: Tensor) -> Tensor:
+        return _stack([run.sum(0) for run in gradient.unbind()])
+
+    def normalise(self, z: Tensor, net: Network, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        runs = _runs(z, *_normalisation(net, layer))
+        parts = [torch.native_batch_norm(*run, True, MOMENTUM, EPS) for run in runs]
+        return _stack([part[0] for part in parts]), _stack([part[1] for part in parts]), _stack([part[2] for part in parts])
+
+    def normalise_fixed(self, z: Tensor, net: Network, layer: int) -> Tensor:
+        runs = _runs(z, *_normalisation(net, layer))
+        return _stack([torch.native_batch_norm(*run, False, MOMENTUM, EPS)[0] for run in runs])
+
+    def normalise_gradient(self, gradient: Tensor, kept: Layer, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        parts = [
+            torch.ops.aten.native_batch_norm_backward(g, z, s, None, None, m, i, True, EPS, [True, True, True])
+            for g, z, s, m, i in _runs(gradient, kept.products, scale, kept.mean, kept.inverse_sd)
+        ]
+        return _stack([part[0] for part in parts]), _stack([part[1] for part in parts]), _stack([part[2] for part in parts])
+
+    def clip(self, gradients: list[Tensor], limit: float) -> None:
+        """Scales each run's gradients, in place, so that their joint L2 norm is at most `limit`."""
+        for run in _runs(*gradients):
+            norm = float(torch.stack(torch._foreach_norm(run)).norm())
+            if norm + 1e-6 > limit:
+                torch._foreach_mul_(run, limit / (norm + 1e-6))
+
+    def _product(self, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """a @ weight.T + bias."""
+        if self._has_onednn and a.shape[0] > 1 and a.dtype != torch.float64:
+            return torch.ops.mkldnn._linear_pointwise(a, weight, bias, "none", [], "")
+        return torch.nn.functional.linear(a, weight, bias)
+
+
+class Bfloat16Kernels(CpuKernels):
+    """Products in bfloat16 (accumulated in float32 inside a product), everything else in float32."""
+
+    def _product(self, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if a.shape[0] == 1:  # one row is bound by memory; converting the weights would cost more than it saves
+            return super()._product(a, weight, bias)
+        narrow = None if bias is None else bias.bfloat16()
+        return super()._product(a.bfloat16(), weight.bfloat16(), narrow).float()
+
+
+class StackedKernels:
+    """All runs in one operation."""
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.baddbmm(bias[:, None], x, weight.mT)
+
+    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        return torch.bmm(gradient, weight)
+
+    def weight_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
+        return torch.bmm(gradient.mT, x)
+
+    def bias_gradient(self, gradient: Tensor) -> Tensor:
+        return gradient.sum(1)
+
+    def normalise(self, z: Tensor, net: Network, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        scale, shift, running_mean, running_var = _normalisation(net, layer)
+        batch = z.shape[1]
+        variance, mean = torch.var_mean(z, dim=1, correction=0)
+        inverse_sd = torch.rsqrt(variance + EPS)
+        running_mean.lerp_(mean, MOMENTUM)
+        running_var.lerp_(variance * (batch / (batch - 1)), MOMENTUM)
+        slope = scale * inverse_sd
+        return torch.addcmul((shift - mean * slope)[:, None], z, slope[:, None]), mean, inverse_sd
+
+    def normalise_fixed(self, z: Tensor, net: Network, layer: int) -> Tensor:
+        scale, shift, running_mean, running_var = _normalisation(net, layer)
+        slope = scale * torch.rsqrt(running_var + EPS)
+        return torch.addcmul((shift - running_mean * slope)[:, None], z, slope[:, None])
+
+    def normalise_gradient(self, gradient: Tensor, kept: Layer, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        standard = (kept.products - kept.mean[:, None]) * kept.inverse_sd[:, None]
+        scale_gradient, shift_gradient = (gradient * standard).sum(1), gradient.sum(1)
+        batch = gradient.shape[1]
+        centred = gradient - (shift_gradient[:, None] + standard * scale_gradient[:, None]) / batch
+        return centred * (scale * kept.inverse_sd)[:, None], scale_gradient, shift_gradient
+
+    def clip(self, gradients: list[Tensor], limit: float) -> None:
+        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+        factor = (limit / (norms + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+class StackedBfloat16Kernels(StackedKernels):
+    """Stacked products in bfloat16."""
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.bmm(x.bfloat16(), weight.bfloat16().mT).float() + bias[:, None]
+
+    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        return torch.bmm(gradient.bfloat16(), weight.bfloat16()).float()
+
+    def weight_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
+        return torch.bmm(gradient.bfloat16().mT, x.bfloat16()).float()
+
+
+def kernels_for(device: torch.device, precision: str, stacked: bool = False) -> Kernels:
+    """The primitives that suit a device and a precision of products ("float32" or "bfloat16")."""
+    if device.type == "cpu" and not stacked:
+        return CpuKernels() if precision == "float32" else Bfloat16Kernels()
+    return StackedKernels() if precision == "float32" else StackedBfloat16Kernels()
+
+
+def _initial_run(features: int, hidden: int, layers: int, seed: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    widths = [features] + [hidden] * layers + [2]
+    parameters = {}
+    for layer, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+        bound = (6.0 / (inputs + outputs)) ** 0.5
+        parameters[f"fc{layer}.weight"] = torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator)
+        bound = inputs**-0.5
+        parameters[f"fc{layer}.bias"] = torch.empty(outputs).uniform_(-bound, bound, generator=generator)
+        if layer <= layers:
+            parameters[f"bn{layer}.weight"] = torch.ones(outputs)
+            parameters[f"bn{layer}.bias"] = torch.zeros(outputs)
+    return parameters
+
+
+def _head(net: Network, x: Tensor, kernels: Kernels) -> Tensor:
+    head = f"fc{net.layers + 1}"
+    return kernels.linear(x, net.parameters[f"{head}.weight"], net.parameters[f"{head}.bias"])
+
+
+def _normalisation(net: Network, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Scale, shift, running mean and running variance of a layer, each (run, out)."""
+    name = f"bn{layer}"
+    return (
+        net.parameters[f"{name}.weight"],
+        net.parameters[f"{name}.bias"],
+        net.statistics[f"{name}.running_mean"],
+        net.statistics[f"{name}.running_var"],
+    )
+
+
+def _runs(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors' slices, run by run."""
+    return zip(*(tensor.unbind() for tensor in tensors), strict=True)
+
+
+def _stack(parts: list[Tensor]) -> Tensor:
+    return parts[0][None] if len(parts) == 1 else torch.stack(parts)

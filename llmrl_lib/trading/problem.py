@@ -1,0 +1,112 @@
+"""What a training run is given: bars of two splits and optional guidance, turned into tables of observations."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from llmrl_lib.settings import Quirks, TdqnSettings
+from llmrl_lib.trading.observation import (
+    FIELDS,
+    clean,
+    low_pass,
+    match_range_to_close,
+    observation_table,
+    scales_of,
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Bars to train and to test on (columns open, high, low, close, volume; indexed by date), and dated guidance or None."""
+
+    train_bars: pd.DataFrame
+    test_bars: pd.DataFrame
+    guidance: pd.Series | None = None
+
+
+class Segment(NamedTuple):
+    """A price path with the observation of every (row, position)."""
+
+    table: np.ndarray  # float32 (row + 1, 3, feature), see `observation_table`
+    closes: np.ndarray  # float64 (row,), what trades are executed and valued at
+    first_row: int  # first tradable row
+    dates: pd.DatetimeIndex  # of all rows
+
+
+class Prepared(NamedTuple):
+    """A problem ready for training."""
+
+    training: Segment  # low-passed prices, unless that quirk is off
+    train: Segment  # the training split as it is evaluated: same observations, raw closes
+    test: Segment
+
+    def fingerprint(self) -> str:
+        """A hash of every number in it."""
+        digest = hashlib.sha256()
+        for segment in self:
+            digest.update(np.ascontiguousarray(segment.table).tobytes())
+            digest.update(segment.closes.tobytes())
+            digest.update(str(segment.first_row).encode())
+        return digest.hexdigest()
+
+
+def prepare(problem: Problem, settings: TdqnSettings) -> Prepared:
+    """Cleans, filters and scales both splits and lays out their observations.
+
+    Raises ValueError for bars without the needed columns, with closes that are not positive numbers, with too few rows,
+    or for guidance that lacks a date or leaves [-1, 1].
+    """
+    quirks, first = settings.quirks, settings.state_length
+    train, test = (
+        checked(bars, name, first, quirks)
+        for bars, name in ((problem.train_bars, "training"), (problem.test_bars, "test"))
+    )
+    test_first = first
+    if not quirks.test_starts_cold:
+        history = train.iloc[-(first + settings.low_pass) :]
+        test = pd.concat([history[history.index < test.index[0]], test])
+        test_first = int((test.index < problem.test_bars.index[0]).sum())
+
+    def seen(bars: pd.DataFrame) -> pd.DataFrame:
+        return low_pass(bars, settings.low_pass) if quirks.train_on_low_passed_prices else bars
+
+    scale_bars = low_pass(train, settings.low_pass) if quirks.scales_from_low_passed_prices else train
+    scales = scales_of(scale_bars)
+    guidance = problem.guidance
+    if guidance is not None and test_first > first:  # history rows only fill the window; their guidance is never seen
+        missing = test.index[:test_first].difference(guidance.index)
+        guidance = pd.concat([pd.Series(0.0, index=missing), guidance]).sort_index()
+    train_table = observation_table(seen(train), scales, guidance, first)
+    test_table = observation_table(seen(test), scales, guidance, first)
+    closes = train["close"].to_numpy(np.float64)
+    return Prepared(
+        Segment(train_table, seen(train)["close"].to_numpy(np.float64), first, train.index),
+        Segment(train_table, closes, first, train.index),
+        Segment(test_table, test["close"].to_numpy(np.float64), test_first, test.index),
+    )
+
+
+def checked(bars: pd.DataFrame, name: str, first_row: int, quirks: Quirks) -> pd.DataFrame:
+    """The bars cleaned, or a ValueError that says what is wrong with them."""
+    missing = [column for column in FIELDS if column not in bars]
+    if missing:
+        raise ValueError(f"the {name} bars lack the column {missing[0]!r}; they need {', '.join(FIELDS)}")
+    if len(bars) <= first_row:
+        raise ValueError(
+            f"the {name} bars have {len(bars)} rows; an observation needs {first_row} and trading at least one more: "
+            f"give {first_row + 1} or more"
+        )
+    closes = bars["close"].to_numpy(np.float64)
+    if not (np.isfinite(closes) & (closes > 0)).all():
+        row = int(np.flatnonzero(~(np.isfinite(closes) & (closes > 0)))[0])
+        raise ValueError(f"the {name} bars' close on {bars.index[row]} is {closes[row]:g}; prices must be positive")
+    if not bars.index.is_monotonic_increasing or bars.index.has_duplicates:
+        raise ValueError(f"the {name} bars' dates are not strictly increasing; sort them and drop duplicates")
+    if not quirks.adjusted_close_in_raw_range:
+        bars = match_range_to_close(bars)
+    return clean(bars, interpolate=quirks.gaps_filled_from_later_rows)

@@ -81,7 +81,9 @@ class Group:
                 self._ends.setdefault(step, []).append(run)
         self._lay_out_tables()
         features = self._table.shape[-1]
-        self.network = initial_network(features, settings.hidden, settings.layers, seeds).to(self.device, dtype)
+        self.network = initial_network(features, settings.hidden, settings.layers, seeds).map(
+            lambda value: value.to(self.device, dtype)
+        )
         self._choices = [ChoiceStream(seed, settings) for seed in seeds]
         mask_shape = (settings.layers, 2 * settings.batch_size, settings.hidden)
         self._dropout = DropoutStream(seeds, mask_shape, settings.dropout, self.device)
@@ -175,10 +177,11 @@ class Group:
     def gradient_step(
         self, x: Tensor, actions: Tensor, rewards: Tensor, next_states: Tensor, goes_on: Tensor, bits: Tensor, batch: int
     ) -> Tensor:
-        """Learns from observations x (R, 2B, F): states, then next states; the rest is (R, B). Returns mean losses (R,)."""
+        """Learns from observations x (R, 2B, F): states, then next states; the rest is (R, B). Returns Q minus its target, (R, B)."""
         settings = self.settings
         masks = self._dropout.masks(bits).to(self._dtype) if settings.dropout > 0 else None
         fixed = not settings.quirks.selects_next_action_in_train_mode
+        self._kernels.refresh(self.network)
         q, kept, head_inputs = training_forward(self.network, x, masks, batch, self._kernels, fixed)
         best = q[:, batch:].argmax(-1)
         future = self._targets.flatten(1).gather(1, 2 * next_states + best)
@@ -194,8 +197,7 @@ class Group:
             [self._learned] * len(gradients), lr=settings.learning_rate, beta1=0.9, beta2=0.999,
             weight_decay=settings.weight_decay, eps=1e-8, amsgrad=False, maximize=False,
         )  # fmt: skip
-        size = error.abs()
-        return torch.where(size < 1, 0.5 * error**2, size - 0.5).mean(1)
+        return error
 
     def _renew_targets(self) -> None:
         """Copies the policy to the target: the values of every next state, in evaluation mode, (R, S, 2)."""
@@ -268,7 +270,7 @@ class Group:
         test_q = greedy_q(network, test_table, data.test.first_row, self._exact)
         self._pending.append((run, train_q, test_q))
         if self.step == len(self._walks[run].rows):
-            self._final[run] = (network.clone(), train_q, test_q)
+            self._final[run] = (network.map(torch.clone), train_q, test_q)
 
     def _log(self, listen: Callable[[int, dict[str, float]], None] | None) -> None:
         """Turns pending evaluations into figures; on a GPU only when there are many, since each is a wait for it."""
@@ -297,11 +299,10 @@ class Group:
             if final is None:
                 raise RuntimeError("the runs have not ended; call advance until it returns False")
             network, train_q, test_q = final
-            weights = {**network.parameters, **network.statistics}
             out.append(
                 RunResult(
                     self.episodes[run],
-                    {name: value[0].cpu().numpy() for name, value in weights.items()},
+                    {name: value[0].cpu().numpy() for name, value in network.tensors().items()},
                     train_q.cpu().numpy(),
                     test_q.cpu().numpy(),
                     self.seconds / len(self.seeds),
@@ -311,8 +312,7 @@ class Group:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on, as tensors and a JSON record; call between blocks."""
-        tensors = {f"network.{name}": value for name, value in self.network.parameters.items()}
-        tensors |= {f"network.{name}": value for name, value in self.network.statistics.items()}
+        tensors = {f"network.{name}": value for name, value in self.network.tensors().items()}
         for place in range(len(self._first_moment)):
             tensors[f"first_moment.{place}"] = self._first_moment[place]
             tensors[f"second_moment.{place}"] = self._second_moment[place]
@@ -323,8 +323,7 @@ class Group:
         for run, final in enumerate(self._final):
             if final is not None:
                 network, train_q, test_q = final
-                weights = {**network.parameters, **network.statistics}
-                tensors |= {f"final.{run}.network.{name}": value for name, value in weights.items()}
+                tensors |= {f"final.{run}.network.{name}": value for name, value in network.tensors().items()}
                 tensors |= {f"final.{run}.train": train_q, f"final.{run}.test": test_q}
         record = {
             "step": self.step,
@@ -351,7 +350,7 @@ class Group:
         ]
         for run in range(len(self.seeds)):
             if f"final.{run}.train" in tensors:
-                network = self.network.run(run).clone()
+                network = self.network.run(run).map(torch.clone)
                 self._fill(network, tensors, f"final.{run}.network.")
                 self._final[run] = (network, *(tensors[f"final.{run}.{split}"] for split in ("train", "test")))
         self.step, self.seconds, self.episodes = record["step"], record["seconds"], record["episodes"]
@@ -361,7 +360,7 @@ class Group:
 
     @staticmethod
     def _fill(network: Network, tensors: dict[str, Tensor], prefix: str) -> None:
-        for name, value in (*network.parameters.items(), *network.statistics.items()):
+        for name, value in network.tensors().items():
             value.copy_(tensors[prefix + name])
 
 

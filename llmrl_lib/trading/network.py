@@ -10,7 +10,7 @@ the default BLAS on the processors measured in benchmarks/), `StackedKernels` ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -20,40 +20,34 @@ SLOPE = 0.01  # leaky ReLU
 EPS, MOMENTUM = 1e-5, 0.1  # batch normalisation
 
 
-class Network(NamedTuple):
+class Network:
     """Stacked parameters and running statistics, dictionaries from name to tensor with leading axis run.
 
     Names are those of a torch module with layers fc1.. and bn1..: `fc1.weight` (run, out, in), `fc1.bias` (run, out),
-    `bn1.weight`, `bn1.bias`, `bn1.running_mean`, `bn1.running_var` (run, out).
+    `bn1.weight`, `bn1.bias`, `bn1.running_mean`, `bn1.running_var` (run, out). `by_run` holds each run's slices of all of
+    them; they share memory.
     """
 
-    parameters: dict[str, Tensor]
-    statistics: dict[str, Tensor]
-    layers: int  # hidden layers
+    def __init__(self, parameters: dict[str, Tensor], statistics: dict[str, Tensor], layers: int) -> None:
+        self.parameters, self.statistics, self.layers = parameters, statistics, layers
+        slices = {name: value.unbind() for name, value in self.tensors().items()}
+        runs = len(next(iter(slices.values())))
+        self.by_run = [{name: value[run] for name, value in slices.items()} for run in range(runs)]
 
-    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Network:
-        """The same network on another device, in another precision."""
-        return Network(
-            {name: value.to(device, dtype) for name, value in self.parameters.items()},
-            {name: value.to(device, dtype) for name, value in self.statistics.items()},
-            self.layers,
-        )
+    def tensors(self) -> dict[str, Tensor]:
+        """Parameters and statistics together."""
+        return {**self.parameters, **self.statistics}
 
-    def clone(self) -> Network:
-        """A copy that shares nothing."""
-        return Network(
-            {name: value.clone() for name, value in self.parameters.items()},
-            {name: value.clone() for name, value in self.statistics.items()},
-            self.layers,
+    def map(self, change: Callable[[Tensor], Tensor]) -> Network:
+        """A network with `change` applied to every tensor: `clone`, `to`, a slice."""
+        parameters, statistics = (
+            {name: change(value) for name, value in store.items()} for store in (self.parameters, self.statistics)
         )
+        return Network(parameters, statistics, self.layers)
 
     def run(self, index: int) -> Network:
         """One run's network, still with a leading axis of length 1; shares memory."""
-        return Network(
-            {name: value[index : index + 1] for name, value in self.parameters.items()},
-            {name: value[index : index + 1] for name, value in self.statistics.items()},
-            self.layers,
-        )
+        return self.map(lambda value: value[index : index + 1])
 
 
 class Layer(NamedTuple):
@@ -68,15 +62,23 @@ class Layer(NamedTuple):
 
 
 class Kernels(Protocol):
-    """The primitives, all with leading axis run."""
+    """The primitives; `x` and gradients are (run, batch, width), `layer` counts from 1."""
 
-    def linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor: ...
-    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor: ...
+    def narrow(self, x: Tensor) -> Tensor:
+        """An input of products, in the precision of products."""
+
+    def refresh(self, net: Network) -> None:
+        """Called before a learning step: parameters may have changed."""
+
+    def linear(self, x: Tensor, net: Network, layer: int) -> Tensor: ...
+    def input_gradient(self, gradient: Tensor, net: Network, layer: int) -> Tensor: ...
     def weight_gradient(self, gradient: Tensor, x: Tensor) -> Tensor: ...
     def bias_gradient(self, gradient: Tensor) -> Tensor: ...
     def normalise(self, z: Tensor, net: Network, layer: int) -> tuple[Tensor, Tensor, Tensor]: ...
     def normalise_fixed(self, z: Tensor, net: Network, layer: int) -> Tensor: ...
-    def normalise_gradient(self, gradient: Tensor, kept: Layer, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+    def normalise_gradient(
+        self, gradient: Tensor, kept: Layer, net: Network, layer: int
+    ) -> tuple[Tensor, Tensor, Tensor]: ...
     def clip(self, gradients: list[Tensor], limit: float) -> None: ...
 
 
@@ -94,9 +96,9 @@ def initial_network(features: int, hidden: int, layers: int, seeds: list[int]) -
 def q_values(net: Network, x: Tensor, kernels: Kernels) -> Tensor:
     """Evaluation mode: running statistics, no dropout. x (run, batch, features) to (run, batch, action)."""
     for layer in range(1, net.layers + 1):
-        z = kernels.linear(x, net.parameters[f"fc{layer}.weight"], net.parameters[f"fc{layer}.bias"])
+        z = kernels.linear(kernels.narrow(x), net, layer)
         x = torch.nn.functional.leaky_relu_(kernels.normalise_fixed(z, net, layer), SLOPE)
-    return _head(net, x, kernels)
+    return kernels.linear(kernels.narrow(x), net, net.layers + 1)
 
 
 def training_forward(
@@ -110,7 +112,8 @@ def training_forward(
     """
     kept = []
     for layer in range(1, net.layers + 1):
-        z = kernels.linear(x, net.parameters[f"fc{layer}.weight"], net.parameters[f"fc{layer}.bias"])
+        x = kernels.narrow(x)
+        z = kernels.linear(x, net, layer)
         first, mean, inverse_sd = kernels.normalise(z[:, :batch], net, layer)
         if fixed_second:
             second = kernels.normalise_fixed(z[:, batch:], net, layer)
@@ -118,39 +121,40 @@ def training_forward(
             second, _, _ = kernels.normalise(z[:, batch:], net, layer)
         active = torch.nn.functional.leaky_relu_(torch.cat([first, second], 1), SLOPE)
         mask = None if masks is None else masks[layer - 1]
-        kept.append(
-            Layer(x[:, :batch], z[:, :batch], mean, inverse_sd, active[:, :batch], None if mask is None else mask[:, :batch])
-        )
+        own_mask = None if mask is None else mask[:, :batch]
+        kept.append(Layer(x[:, :batch], z[:, :batch], mean, inverse_sd, active[:, :batch], own_mask))
         if mask is None:
             x = active
         elif fixed_second:
-            x = torch.cat([active[:, :batch] * mask[:, :batch], active[:, batch:]], 1)
+            x = torch.cat([active[:, :batch] * own_mask, active[:, batch:]], 1)
         else:
             x = active * mask
-    return _head(net, x, kernels), kept, x[:, :batch]
+    x = kernels.narrow(x)
+    return kernels.linear(x, net, net.layers + 1), kept, x[:, :batch]
 
 
 def backward(
     net: Network, kept: list[Layer], head_inputs: Tensor, q_gradient: Tensor, kernels: Kernels
 ) -> dict[str, Tensor]:
     """Gradients of every parameter from the loss's gradient with respect to Q, (run, batch, action)."""
-    head = f"fc{net.layers + 1}"
+    head, flow = net.layers + 1, kernels.narrow(q_gradient)
     gradients = {
-        f"{head}.weight": kernels.weight_gradient(q_gradient, head_inputs),
-        f"{head}.bias": kernels.bias_gradient(q_gradient),
+        f"fc{head}.weight": kernels.weight_gradient(flow, head_inputs),
+        f"fc{head}.bias": kernels.bias_gradient(q_gradient),
     }
-    flow = kernels.input_gradient(q_gradient, net.parameters[f"{head}.weight"])
+    flow = kernels.input_gradient(flow, net, head)
     for layer in range(net.layers, 0, -1):
         here = kept[layer - 1]
         if here.mask is not None:
             flow = flow * here.mask
         flow = torch.ops.aten.leaky_relu_backward(flow, here.active, SLOPE, True)
-        scale = net.parameters[f"bn{layer}.weight"]
-        flow, gradients[f"bn{layer}.weight"], gradients[f"bn{layer}.bias"] = kernels.normalise_gradient(flow, here, scale)
-        gradients[f"fc{layer}.weight"] = kernels.weight_gradient(flow, here.inputs)
+        flow, scale, shift = kernels.normalise_gradient(flow, here, net, layer)
+        gradients[f"bn{layer}.weight"], gradients[f"bn{layer}.bias"] = scale, shift
         gradients[f"fc{layer}.bias"] = kernels.bias_gradient(flow)
+        flow = kernels.narrow(flow)
+        gradients[f"fc{layer}.weight"] = kernels.weight_gradient(flow, here.inputs)
         if layer > 1:
-            flow = kernels.input_gradient(flow, net.parameters[f"fc{layer}.weight"])
+            flow = kernels.input_gradient(flow, net, layer)
     return {name: gradients[name] for name in net.parameters}
 
 
@@ -160,40 +164,60 @@ class CpuKernels:
     def __init__(self) -> None:
         self._has_onednn = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
-    def linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return _stack([self._product(a, w, b) for a, w, b in _runs(x, weight, bias)])
+    def narrow(self, x: Tensor) -> Tensor:
+        return x
 
-    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        return _stack([self._product(g, w.t(), None) for g, w in _runs(gradient, weight)])
+    def refresh(self, net: Network) -> None:
+        pass
+
+    def linear(self, x: Tensor, net: Network, layer: int) -> Tensor:
+        weight, bias = f"fc{layer}.weight", f"fc{layer}.bias"
+        runs = zip(x.unbind(), net.by_run, strict=True)
+        return _stack([self._product(own, run[weight], run[bias]) for own, run in runs])
+
+    def input_gradient(self, gradient: Tensor, net: Network, layer: int) -> Tensor:
+        name = f"fc{layer}.weight"
+        runs = zip(gradient.unbind(), net.by_run, strict=True)
+        return _stack([self._product(own, run[name].t(), None) for own, run in runs])
 
     def weight_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
-        return _stack([self._product(g.t(), a.t(), None) for g, a in _runs(gradient, x)])
+        runs = zip(gradient.unbind(), x.unbind(), strict=True)
+        return _stack([self._product(own.t(), inputs.t(), None) for own, inputs in runs])
 
     def bias_gradient(self, gradient: Tensor) -> Tensor:
-        return _stack([run.sum(0) for run in gradient.unbind()])
+        return _stack([own.sum(0) for own in gradient.unbind()])
 
     def normalise(self, z: Tensor, net: Network, layer: int) -> tuple[Tensor, Tensor, Tensor]:
-        runs = _runs(z, *_normalisation(net, layer))
-        parts = [torch.native_batch_norm(*run, True, MOMENTUM, EPS) for run in runs]
-        return _stack([part[0] for part in parts]), _stack([part[1] for part in parts]), _stack([part[2] for part in parts])
+        return self._normalise(z, net, layer, True)
 
     def normalise_fixed(self, z: Tensor, net: Network, layer: int) -> Tensor:
-        runs = _runs(z, *_normalisation(net, layer))
-        return _stack([torch.native_batch_norm(*run, False, MOMENTUM, EPS)[0] for run in runs])
+        return self._normalise(z, net, layer, False)[0]
 
-    def normalise_gradient(self, gradient: Tensor, kept: Layer, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def normalise_gradient(
+        self, gradient: Tensor, kept: Layer, net: Network, layer: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        scale = f"bn{layer}.weight"
+        columns = (tensor.unbind() for tensor in (gradient, kept.products, kept.mean, kept.inverse_sd))
         parts = [
-            torch.ops.aten.native_batch_norm_backward(g, z, s, None, None, m, i, True, EPS, [True, True, True])
-            for g, z, s, m, i in _runs(gradient, kept.products, scale, kept.mean, kept.inverse_sd)
+            torch.ops.aten.native_batch_norm_backward(g, z, run[scale], None, None, m, i, True, EPS, [True, True, True])
+            for run, g, z, m, i in zip(net.by_run, *columns, strict=True)
         ]
         return _stack([part[0] for part in parts]), _stack([part[1] for part in parts]), _stack([part[2] for part in parts])
 
     def clip(self, gradients: list[Tensor], limit: float) -> None:
         """Scales each run's gradients, in place, so that their joint L2 norm is at most `limit`."""
-        for run in _runs(*gradients):
-            norm = float(torch.stack(torch._foreach_norm(run)).norm())
+        for own in zip(*(gradient.unbind() for gradient in gradients), strict=True):
+            norm = float(torch.stack(torch._foreach_norm(own)).norm())
             if norm + 1e-6 > limit:
-                torch._foreach_mul_(run, limit / (norm + 1e-6))
+                torch._foreach_mul_(own, limit / (norm + 1e-6))
+
+    def _normalise(self, z: Tensor, net: Network, layer: int, training: bool) -> tuple[Tensor, Tensor, Tensor]:
+        names = [f"bn{layer}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
+        parts = [
+            torch.native_batch_norm(own, *[run[name] for name in names], training, MOMENTUM, EPS)
+            for own, run in zip(z.unbind(), net.by_run, strict=True)
+        ]
+        return _stack([part[0] for part in parts]), _stack([part[1] for part in parts]), _stack([part[2] for part in parts])
 
     def _product(self, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """a @ weight.T + bias."""
@@ -202,24 +226,49 @@ class CpuKernels:
         return torch.nn.functional.linear(a, weight, bias)
 
 
-class Bfloat16Kernels(CpuKernels):
-    """Products in bfloat16 (accumulated in float32 inside a product), everything else in float32."""
+class CpuBfloat16Kernels(CpuKernels):
+    """Products of bfloat16 numbers, accumulated in float32; parameters, statistics and updates stay float32."""
 
-    def _product(self, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if a.shape[0] == 1:  # one row is bound by memory; converting the weights would cost more than it saves
-            return super()._product(a, weight, bias)
-        narrow = None if bias is None else bias.bfloat16()
-        return super()._product(a.bfloat16(), weight.bfloat16(), narrow).float()
+    def __init__(self) -> None:
+        super().__init__()
+        self._weights: list[dict[str, Tensor]] = []  # rounded once per learning step
+
+    def narrow(self, x: Tensor) -> Tensor:
+        return x.bfloat16()
+
+    def refresh(self, net: Network) -> None:
+        names = [name for name in net.parameters if name.startswith("fc")]
+        self._weights = [{name: run[name].bfloat16() for name in names} for run in net.by_run]
+
+    def linear(self, x: Tensor, net: Network, layer: int) -> Tensor:
+        weight, bias = f"fc{layer}.weight", f"fc{layer}.bias"
+        runs = zip(x.unbind(), self._weights, strict=True)
+        return _stack([self._product(own, run[weight], run[bias]).float() for own, run in runs])
+
+    def input_gradient(self, gradient: Tensor, net: Network, layer: int) -> Tensor:
+        name = f"fc{layer}.weight"
+        runs = zip(gradient.unbind(), self._weights, strict=True)
+        return _stack([self._product(own, run[name].t(), None).float() for own, run in runs])
+
+    def weight_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
+        return super().weight_gradient(gradient, x).float()
 
 
 class StackedKernels:
     """All runs in one operation."""
 
-    def linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def narrow(self, x: Tensor) -> Tensor:
+        return x
+
+    def refresh(self, net: Network) -> None:
+        pass
+
+    def linear(self, x: Tensor, net: Network, layer: int) -> Tensor:
+        bias, weight = net.parameters[f"fc{layer}.bias"], net.parameters[f"fc{layer}.weight"]
         return torch.baddbmm(bias[:, None], x, weight.mT)
 
-    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        return torch.bmm(gradient, weight)
+    def input_gradient(self, gradient: Tensor, net: Network, layer: int) -> Tensor:
+        return torch.bmm(gradient, net.parameters[f"fc{layer}.weight"])
 
     def weight_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
         return torch.bmm(gradient.mT, x)
@@ -242,14 +291,18 @@ class StackedKernels:
         slope = scale * torch.rsqrt(running_var + EPS)
         return torch.addcmul((shift - running_mean * slope)[:, None], z, slope[:, None])
 
-    def normalise_gradient(self, gradient: Tensor, kept: Layer, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def normalise_gradient(
+        self, gradient: Tensor, kept: Layer, net: Network, layer: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         standard = (kept.products - kept.mean[:, None]) * kept.inverse_sd[:, None]
         scale_gradient, shift_gradient = (gradient * standard).sum(1), gradient.sum(1)
         batch = gradient.shape[1]
         centred = gradient - (shift_gradient[:, None] + standard * scale_gradient[:, None]) / batch
-        return centred * (scale * kept.inverse_sd)[:, None], scale_gradient, shift_gradient
+        slope = net.parameters[f"bn{layer}.weight"] * kept.inverse_sd
+        return centred * slope[:, None], scale_gradient, shift_gradient
 
     def clip(self, gradients: list[Tensor], limit: float) -> None:
+        """Scales each run's gradients, in place, so that their joint L2 norm is at most `limit`."""
         norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
         factor = (limit / (norms + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
@@ -257,22 +310,26 @@ class StackedKernels:
 
 
 class StackedBfloat16Kernels(StackedKernels):
-    """Stacked products in bfloat16."""
+    """Stacked products of bfloat16 numbers; see `CpuBfloat16Kernels`."""
 
-    def linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return torch.bmm(x.bfloat16(), weight.bfloat16().mT).float() + bias[:, None]
+    def narrow(self, x: Tensor) -> Tensor:
+        return x.bfloat16()
 
-    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        return torch.bmm(gradient.bfloat16(), weight.bfloat16()).float()
+    def linear(self, x: Tensor, net: Network, layer: int) -> Tensor:
+        bias, weight = net.parameters[f"fc{layer}.bias"], net.parameters[f"fc{layer}.weight"]
+        return torch.bmm(x, weight.bfloat16().mT).float() + bias[:, None]
+
+    def input_gradient(self, gradient: Tensor, net: Network, layer: int) -> Tensor:
+        return torch.bmm(gradient, net.parameters[f"fc{layer}.weight"].bfloat16()).float()
 
     def weight_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
-        return torch.bmm(gradient.bfloat16().mT, x.bfloat16()).float()
+        return torch.bmm(gradient.mT, x).float()
 
 
 def kernels_for(device: torch.device, precision: str, stacked: bool = False) -> Kernels:
     """The primitives that suit a device and a precision of products ("float32" or "bfloat16")."""
     if device.type == "cpu" and not stacked:
-        return CpuKernels() if precision == "float32" else Bfloat16Kernels()
+        return CpuKernels() if precision == "float32" else CpuBfloat16Kernels()
     return StackedKernels() if precision == "float32" else StackedBfloat16Kernels()
 
 
@@ -291,11 +348,6 @@ def _initial_run(features: int, hidden: int, layers: int, seed: int) -> dict[str
     return parameters
 
 
-def _head(net: Network, x: Tensor, kernels: Kernels) -> Tensor:
-    head = f"fc{net.layers + 1}"
-    return kernels.linear(x, net.parameters[f"{head}.weight"], net.parameters[f"{head}.bias"])
-
-
 def _normalisation(net: Network, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Scale, shift, running mean and running variance of a layer, each (run, out)."""
     name = f"bn{layer}"
@@ -305,11 +357,6 @@ def _normalisation(net: Network, layer: int) -> tuple[Tensor, Tensor, Tensor, Te
         net.statistics[f"{name}.running_mean"],
         net.statistics[f"{name}.running_var"],
     )
-
-
-def _runs(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors' slices, run by run."""
-    return zip(*(tensor.unbind() for tensor in tensors), strict=True)
 
 
 def _stack(parts: list[Tensor]) -> Tensor:

@@ -199,9 +199,9 @@ def test_a_warm_start_trades_the_first_test_row_with_the_training_tail_as_histor
     result = classical_strategies(train, test, settings)["trend_following"]
     assert list(result.test.index) == list(test.index)
     assert result.windows is not None
-    short, long = result.windows
-    tail = whole["close"].to_numpy()
-    assert result.test["action"].iloc[0] == (tail[-short:].mean() >= tail[-long:].mean())
+    path = pd.concat([whole.iloc[-30:], test])
+    expected = simulate(path, trend_following(path["close"].to_numpy(), *result.windows))
+    pd.testing.assert_frame_equal(result.test, expected, check_freq=False)
 
 
 def test_a_split_that_only_warms_up_is_refused() -> None:

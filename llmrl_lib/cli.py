@@ -102,7 +102,7 @@ def book(
 @contextmanager
 def _plain_errors(debug: bool) -> Iterator[None]:
     """Turns expected errors into one sentence and an exit code; with `debug`, lets them through."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
@@ -116,6 +116,8 @@ def _plain_errors(debug: bool) -> Iterator[None]:
 
         _say(explain(error))
         raise typer.Exit(WRONG_INPUT) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(*_: Any) -> None:

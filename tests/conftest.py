@@ -20,3 +20,15 @@ def shared() -> Path:
 def golden() -> Path:
     """The folder of numbers that the reference produced on invented price series."""
     return ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two embedded tickers with the smoke profile. Read it, do not write to it."""
+    from llmrl_lib.experiments import run_suite
+    from llmrl_lib.settings import load_profile
+
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    outcome = run_suite(ROOT / "data" / "embedded", ["ORVN", "KSTV"], load_profile("smoke"), folder, jobs=2)
+    assert not outcome.failures, outcome.failures[0].details
+    return folder

@@ -7,6 +7,7 @@ manifest is written last: a folder without one is unfinished and is continued fr
 
 from __future__ import annotations
 
+import gzip
 import json
 import platform
 import shutil
@@ -199,8 +200,11 @@ def _write_performance(folder: Path, train: pd.DataFrame, test: pd.DataFrame, ca
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    packed = {"method": "gzip", "compresslevel": 6, "mtime": 0} if path.suffix == ".gz" else None
-    write_whole(path, lambda part: table.to_csv(part, index=False, compression=packed))
+    """The same table gives the same bytes: a packed file names neither its time nor its temporary name."""
+    content = table.to_csv(index=False).encode()
+    if path.suffix == ".gz":
+        content = gzip.compress(content, 6, mtime=0)
+    write_whole(path, lambda part: part.write_bytes(content))
 
 
 def _write_manifest(folder: Path, about: dict[str, Any]) -> None:

@@ -23,8 +23,9 @@ from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
 from llmrl_lib.experiments.folders import ExperimentError, explain, write_text
 from llmrl_lib.experiments.progress import FILE as PROGRESS
 from llmrl_lib.experiments.progress import Display, Work
-from llmrl_lib.experiments.runs import start_run
-from llmrl_lib.market.dataset import load_dataset
+from llmrl_lib.experiments.runs import open_run, start_run
+from llmrl_lib.market.dataset import Dataset, load_dataset
+from llmrl_lib.market.defects import DatasetError
 from llmrl_lib.settings import Profile
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def run_suite(
     jobs: int = 0,
     arms: Sequence[str] = ARMS,
     display: Display | None = None,
+    notebooks: bool = True,
 ) -> Outcome:
     """Trains every arm of every ticker into the run folder `out` and executes the notebooks on what came out.
 
@@ -87,23 +89,48 @@ def run_suite(
     for ticker in tickers:
         if ticker not in dataset.tickers:
             raise ExperimentError(f"{dataset.name} has no ticker {ticker!r}; it has {', '.join(dataset.tickers)}")
-    run = start_run(folder, dataset, profile, tickers)
+    start_run(folder, dataset, profile, tickers)
     display = display or Display(None)
 
-    learned = len(tickers) * sum(arm in LEARNED for arm in arms)
+    failures = _unusable(dataset, tickers)
+    sound = [ticker for ticker in tickers if ticker not in {failure.ticker for failure in failures}]
+    learned = len(sound) * sum(arm in LEARNED for arm in arms)
     workers = max(1, jobs // max(1, learned))
     arm_tasks = [
         _arm_task(dataset.path, ticker, arm, profile, folder / ticker / arm, workers)
         for arm in sorted(arms, key=lambda name: name not in LEARNED)
-        for ticker in tickers
+        for ticker in sound
     ]
-    failures = list(_work_off(arm_tasks, jobs, display))
-    whole = [ticker for ticker in tickers if ticker not in {failure.ticker for failure in failures}]
-    failures += _work_off([_notebook_task(folder, name, t) for t in whole for name in TICKER_NOTEBOOKS], jobs, display)
-    if run.tickers:
-        failures += _work_off([_notebook_task(folder, name, "") for name in RUN_NOTEBOOKS], jobs, display)
+    failures += _work_off(arm_tasks, jobs, display)
+    if notebooks:
+        failures += _tell(folder, sound, failures, jobs, display)
     failed = {failure.ticker for failure in failures}
     return Outcome(tuple(ticker for ticker in tickers if ticker not in failed), tuple(failures))
+
+
+def _tell(
+    folder: Path, tickers: Sequence[str], failures: Sequence[Failure], jobs: int, display: Display
+) -> list[Failure]:
+    """Executes the notebooks of the tickers without a failure, then those over all finished tickers."""
+    failed = {failure.ticker for failure in failures}
+    whole = [ticker for ticker in tickers if ticker not in failed]
+    tasks = [_notebook_task(folder, name, ticker) for ticker in whole for name in TICKER_NOTEBOOKS]
+    new = list(_work_off(tasks, jobs, display))
+    if open_run(folder).tickers:
+        new += _work_off([_notebook_task(folder, name, "") for name in RUN_NOTEBOOKS], jobs, display)
+    return new
+
+
+def _unusable(dataset: Dataset, tickers: Sequence[str]) -> list[Failure]:
+    """The tickers whose bars cannot be trained or tested on."""
+    failures = []
+    for ticker in tickers:
+        try:
+            dataset.train_bars(ticker)
+            dataset.test_bars(ticker)
+        except DatasetError as error:
+            failures.append(Failure(ticker, "bars", explain(error), traceback.format_exc()))
+    return failures
 
 
 def _arm_task(data: Path, ticker: str, arm: str, profile: Profile, folder: Path, workers: int) -> Task:

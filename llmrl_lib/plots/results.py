@@ -20,7 +20,7 @@ def replication(
     """
     tickers = list(dict.fromkeys(sharpe["ticker"]))
     rows = {ticker: len(tickers) - 1 - number for number, ticker in enumerate(tickers)}
-    with panels(0.8 + 0.5 * len(tickers)) as (figure, (axes,)):
+    with panels(0.8 + 0.6 * len(tickers)) as (figure, (axes,)):
         style = style_of(arm)
         ours = sharpe[sharpe["arm"] == arm]
         heights = ours["ticker"].map(rows).to_numpy(float)

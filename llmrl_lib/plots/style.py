@@ -144,4 +144,4 @@ def thousands(axes: Axes) -> None:
 
 def spread(count: int) -> np.ndarray:
     """Small vertical offsets for `count` markers of one row, centred on 0."""
-    return np.linspace(-0.18, 0.18, count) if count > 1 else np.zeros(count)
+    return np.linspace(-0.27, 0.27, count) if count > 1 else np.zeros(count)

@@ -1,0 +1,255 @@
+"""Runs are whole or resumable: what stands in their folders, what is refused, what survives a failure."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from llmrl_lib.experiments import ExperimentError, Run, load_arm, open_run, run_arm, run_suite
+from llmrl_lib.experiments.arms import CLASSICAL
+from llmrl_lib.experiments.execution import execute_notebook
+from llmrl_lib.experiments.folders import explain, first_difference, write_text, write_whole
+from llmrl_lib.market.dataset import load_dataset
+from llmrl_lib.settings import Profile, TdqnSettings, load_profile
+
+ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED = ROOT / "data" / "embedded"
+SMOKE = load_profile("smoke")
+
+
+def test_a_finished_arm_holds_its_files_and_nothing_else(smoke_run: Path) -> None:
+    common = {"settings.toml", "performance.csv", "trajectories.csv.gz", "manifest.json"}
+    assert {path.name for path in (smoke_run / "ORVN" / "buy_and_hold").iterdir()} == common
+    learned = {path.name for path in (smoke_run / "ORVN" / "unguided").iterdir()}
+    assert learned == common | {"metrics.csv", "weights.safetensors"}
+
+
+def test_the_manifest_is_written_last_and_says_how_the_arm_was_made(smoke_run: Path) -> None:
+    folder = smoke_run / "KSTV" / "unguided"
+    written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert max(written, key=written.__getitem__) == "manifest.json"
+    manifest = load_arm(folder).manifest
+    assert manifest["dataset_hash"] == load_dataset(EMBEDDED).content_hash()
+    assert manifest["seeds"] == [0, 1]
+    assert manifest["seconds"] > 0
+    assert set(manifest["versions"]) >= {"python", "torch", "numpy", "pandas", "llmrl"}
+    assert {"device", "commit", "profile"} <= set(manifest)
+
+
+def test_the_tables_of_an_arm_fit_together(smoke_run: Path) -> None:
+    arm = open_run(smoke_run).arms("ORVN")["unguided"]
+    assert list(arm.episodes.groupby("seed")["episode"].max()) == [2, 2]
+    last = arm.episodes[arm.episodes["episode"] == 2].set_index("seed")["test_sharpe"]
+    final = arm.performance[arm.performance["split"] == "test"].set_index("seed")["sharpe_ratio"]
+    pd.testing.assert_series_equal(last, final, check_names=False)
+    assert all(weights.shape[0] == 2 for weights in arm.weights().values())
+
+
+def test_a_finished_arm_is_read_and_not_trained_again(smoke_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmrl_lib.trading.tdqn.train_tdqn", None)
+    arm = run_arm(load_dataset(EMBEDDED), "ORVN", "unguided", SMOKE, smoke_run / "ORVN" / "unguided")
+    assert arm.name == "unguided"
+
+
+def test_a_folder_made_with_other_settings_is_refused_by_the_setting(smoke_run: Path) -> None:
+    other = Profile("other", SMOKE.seeds, TdqnSettings(episodes=3, hidden=32))
+    with pytest.raises(
+        ExperimentError, match=r"tdqn\.episodes = 2, and 3 is asked for now; give another folder with --out"
+    ):
+        run_arm(load_dataset(EMBEDDED), "ORVN", "unguided", other, smoke_run / "ORVN" / "unguided")
+
+
+def test_a_folder_made_with_other_seeds_is_refused(smoke_run: Path) -> None:
+    with pytest.raises(ExperimentError, match="seeds"):
+        run_suite(EMBEDDED, ["ORVN"], Profile("other", (0,), SMOKE.tdqn), smoke_run, jobs=1)
+
+
+def test_a_folder_made_from_other_data_is_refused(smoke_run: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(EMBEDDED, tmp_path / "data")
+    bars = data / "bars" / "QLRY.csv"
+    bars.write_text(
+        bars.read_text().replace("2012-01-04", "2012-01-05", 1).replace("2012-01-05", "2012-01-04", 1) + "\n"
+    )
+    with pytest.raises(ExperimentError, match="dataset_hash"):
+        run_arm(load_dataset(data), "ORVN", "unguided", SMOKE, smoke_run / "ORVN" / "unguided")
+
+
+def test_an_unfinished_arm_is_made_again_with_the_same_numbers(smoke_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(smoke_run / "ORVN" / "mean_reversion", tmp_path / "arm")
+    before = (folder / "trajectories.csv.gz").read_bytes()
+    (folder / "manifest.json").unlink()
+    (folder / "trajectories.csv.gz").write_bytes(b"half a file")
+    run_arm(load_dataset(EMBEDDED), "ORVN", "mean_reversion", SMOKE, folder)
+    assert (folder / "trajectories.csv.gz").read_bytes() == before
+    assert (folder / "manifest.json").is_file()
+
+
+def test_an_unknown_arm_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match="no arm 'guded'; choose from unguided"):
+        run_arm(load_dataset(EMBEDDED), "ORVN", "guded", SMOKE, tmp_path / "arm")
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_numbers(smoke_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", "from llmrl_lib.cli import app; app()", "run", "--dataset", str(EMBEDDED)]
+    command += ["--tickers", "ORVN", "--profile", "smoke", "--out", str(out), "--jobs", "1"]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "ORVN" / "unguided" / "progress.json").is_file() and time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "ORVN" / "unguided" / "manifest.json").exists()
+    folder = out / "ORVN" / "unguided"
+    run_arm(load_dataset(EMBEDDED), "ORVN", "unguided", SMOKE, folder)
+    for name in ("metrics.csv", "trajectories.csv.gz", "weights.safetensors"):
+        assert (folder / name).read_bytes() == (smoke_run / "ORVN" / "unguided" / name).read_bytes(), name
+    assert not (folder / "checkpoints").exists()
+
+
+def test_a_broken_ticker_spares_the_others(tmp_path: Path) -> None:
+    data = shutil.copytree(EMBEDDED, tmp_path / "data")
+    bars = data / "bars" / "KSTV.csv"
+    lines = bars.read_text().splitlines()
+    lines[5] = lines[5].replace(lines[5].split(",")[4], "abc", 1)
+    bars.write_text("\n".join(lines) + "\n")
+    outcome = run_suite(data, ["KSTV", "ORVN"], SMOKE, tmp_path / "run", jobs=1, arms=CLASSICAL, notebooks=False)
+    assert outcome.finished == ("ORVN",)
+    assert [failure.ticker for failure in outcome.failures] == ["KSTV"]
+    assert "bars/KSTV.csv line 6" in str(outcome.failures[0])
+    assert open_run(tmp_path / "run").tickers == ("ORVN",)
+
+
+def test_a_full_disk_is_one_sentence_and_spares_what_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wholly = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if "KSTV" not in str(path):
+            return wholly(path, content)
+        wholly(path, content[:12])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    out = tmp_path / "run"
+    outcome = run_suite(EMBEDDED, ["ORVN", "KSTV"], SMOKE, out, 1, arms=("buy_and_hold",), notebooks=False)
+    assert outcome.finished == ("ORVN",)
+    (failure,) = outcome.failures
+    where = out / "KSTV" / "buy_and_hold" / "trajectories.csv.gz"
+    assert failure.why.startswith(f"the disk is full while writing {where}; free some space")
+    assert sorted(path.name for path in where.parent.iterdir()) == ["settings.toml"]
+
+
+def test_a_really_full_disk_ends_in_one_sentence(tmp_path: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        outcome = run_suite(EMBEDDED, ["ORVN", "KSTV"], SMOKE, tmp_path / "run", 1, arms=CLASSICAL, notebooks=False)
+        assert any("the disk is full" in failure.why for failure in outcome.failures)
+        assert (tmp_path / "run" / "ORVN" / "buy_and_hold" / "manifest.json").is_file()
+        assert not list((tmp_path / "run").rglob("*.part"))
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(ExperimentError, match="is not empty and holds no run"):
+        run_suite(EMBEDDED, ["ORVN"], SMOKE, tmp_path, jobs=1)
+
+
+def test_a_run_that_is_not_there_says_which_command_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match="llmrl run --dataset data/embedded --profile quick --out runs/nothing"):
+        open_run(tmp_path / "nothing")
+    with pytest.raises(ExperimentError, match="--tickers MOON"):
+        Run(tmp_path, {"profile": "quick", "tickers": []}).arms("MOON")
+
+
+def test_a_dataset_that_changed_after_the_run_is_noticed(smoke_run: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(EMBEDDED, tmp_path / "data")
+    run = open_run(smoke_run)
+    (data / "bars" / "ORVN.csv").write_bytes((data / "bars" / "KSTV.csv").read_bytes())
+    moved = Run(smoke_run, {**run.about, "dataset": os.path.relpath(data, smoke_run)})
+    with pytest.raises(ExperimentError, match="has changed since"):
+        _ = moved.dataset
+    assert run.dataset.tickers[0] == "ORVN"
+
+
+def test_executed_notebooks_tell_nothing_about_the_machine(smoke_run: Path) -> None:
+    executed = sorted((smoke_run / "notebooks").rglob("*.ipynb"))
+    assert len(executed) == 5
+    for path in executed:
+        text = path.read_text("utf-8")
+        for place in (str(ROOT), str(smoke_run.parent), sys.prefix, str(Path.home()) + "/"):
+            assert place not in text, f"{path.name} holds {place}"
+
+
+def test_an_executed_notebook_is_kept_until_its_inputs_change(tmp_path: Path) -> None:
+    source = _notebook(tmp_path / "source.ipynb", "number = 1", "print(number)")
+    output = tmp_path / "out" / "source.ipynb"
+    assert execute_notebook(source, output, {"number": 2}, [b"data"])
+    assert [out.text for out in nbformat.read(output, 4).cells[-1].outputs] == ["2\n"]
+    assert not execute_notebook(source, output, {"number": 2}, [b"data"])
+    assert execute_notebook(source, output, {"number": 2}, [b"other data"])
+
+
+def test_a_parameter_that_the_notebook_lacks_is_an_error(tmp_path: Path) -> None:
+    source = _notebook(tmp_path / "source.ipynb", "number = 1", "print(number)")
+    with pytest.raises(ExperimentError, match=r"source\.ipynb has no parameter 'nmber'; it has number"):
+        execute_notebook(source, tmp_path / "out.ipynb", {"nmber": 2})
+
+
+def test_a_failing_notebook_leaves_its_traceback_and_no_result(tmp_path: Path) -> None:
+    source = _notebook(tmp_path / "source.ipynb", "number = 1", "1 / (number - 1)")
+    with pytest.raises(ExperimentError, match="notebook source failed: ZeroDivisionError: division by zero"):
+        execute_notebook(source, tmp_path / "out.ipynb", {})
+    assert not (tmp_path / "out.ipynb").exists()
+    assert "ZeroDivisionError" in (tmp_path / "out.failed.ipynb").read_text()
+
+
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_text(path, "old")
+
+    def fail(part: Path) -> None:
+        part.write_text("ne")
+        raise OSError(errno.EIO, "broken")
+
+    with pytest.raises(OSError, match="broken"):
+        write_whole(path, fail)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]
+    assert path.read_text() == "old"
+
+
+def test_the_first_difference_is_found_in_nested_tables() -> None:
+    made, asked = {"a": 1, "t": {"x": 1, "y": 2}}, {"a": 1, "t": {"x": 1, "y": 3}}
+    assert first_difference(made, asked) == ("t.y", 2, 3)
+    assert first_difference(made, {"a": 1}) == ("t", {"x": 1, "y": 2}, None)
+    assert first_difference(made, made) is None
+
+
+def test_a_full_disk_is_recognised_behind_other_errors() -> None:
+    wrapped = RuntimeError("a worker failed")
+    wrapped.__cause__ = OSError(errno.EDQUOT, "quota", "runs/x")
+    assert explain(wrapped).startswith("the disk is full while writing runs/x;")
+    assert explain(KeyError("close")) == "KeyError: 'close'"
+    assert explain(ValueError("plain\n words")) == "plain words"
+
+
+def _notebook(path: Path, parameters: str, code: str) -> Path:
+    cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(code)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path.write_text(json.dumps(nbformat.v4.new_notebook(cells=cells, metadata=kernel)))
+    return path

@@ -32,3 +32,11 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = run_suite(ROOT / "data" / "embedded", ["ORVN", "KSTV"], load_profile("smoke"), folder, jobs=2)
     assert not outcome.failures, outcome.failures[0].details
     return folder
+
+
+@pytest.fixture(scope="session")
+def smoke_book(smoke_run: Path) -> Path:
+    """The folder of the book of `smoke_run`, built with the builder's warnings as errors."""
+    from llmrl_lib.book import build_book
+
+    return build_book(smoke_run, strict=True).parent

@@ -1,0 +1,104 @@
+"""The book: every page is there, says what the code says, and needs nothing from outside."""
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import typer
+
+import llmrl_lib
+from llmrl_lib.book import build_book
+from llmrl_lib.book.pages import settings_table
+from llmrl_lib.book.reference import field_comments, reference_page
+from llmrl_lib.cli import app
+from llmrl_lib.experiments import ExperimentError
+from llmrl_lib.settings import Quirks, TdqnSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Addresses(HTMLParser):
+    """Collects what a page loads or links to."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page.read_text("utf-8"))
+
+    def handle_starttag(self, _tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attributes if name in ("src", "href") and value]
+
+
+def test_the_book_has_the_pages_of_its_contents(smoke_book: Path) -> None:
+    pages = {
+        path.relative_to(smoke_book).as_posix() for path in smoke_book.rglob("*.html") if "_static" not in path.parts
+    }
+    method = {"benchmark.html", "training.html", "metrics.html"}
+    use = {"dataset_format.html", "profiles.html", "command_line.html", "api.html"}
+    tickers = {
+        f"{ticker}/{page}.html" for ticker in ("ORVN", "KSTV") for page in ("overview", "01_data", "05_guided_ddqn")
+    }
+    assert pages >= {"index.html", "06_results.html", "search.html"} | method | use | tickers
+
+
+def test_nothing_in_the_book_points_outside(smoke_book: Path) -> None:
+    for page in smoke_book.rglob("*.html"):
+        outside = [address for address in Addresses(page).found if re.match(r"(?:[a-z]+:)?//", address)]
+        assert not outside, f"{page.name}: {outside}"
+
+
+def test_every_address_within_the_book_leads_somewhere(smoke_book: Path) -> None:
+    for page in smoke_book.rglob("*.html"):
+        if "_static" in page.parts:
+            continue
+        for address in Addresses(page).found:
+            path = re.split("[?#]", address)[0]
+            if path and ":" not in path:
+                assert (page.parent / path).exists(), f"{page.name} points to {address}"
+
+
+def test_pages_of_tickers_carry_their_ticker_and_only_the_parameters_of_the_run(smoke_book: Path) -> None:
+    text = (smoke_book / "KSTV" / "05_guided_ddqn.html").read_text("utf-8")
+    assert "<title>KSTV: the trading agent" in text
+    assert "runs/embedded" not in text
+
+
+def test_every_quirk_is_explained_in_the_table_of_the_book() -> None:
+    table = settings_table(Quirks)
+    comments = field_comments(Quirks)
+    for field in dataclasses.fields(Quirks):
+        assert comments[field.name]
+        assert re.search(rf"`{field.name}` \| `(True|False)` \| \S+", table)
+
+
+def test_comments_are_read_from_the_code() -> None:
+    assert field_comments(TdqnSettings)["epsilon_decay"] == "steps, exponential"
+    assert "gamma" not in field_comments(TdqnSettings)
+
+
+def test_the_reference_names_everything_public() -> None:
+    page = reference_page()
+    for name in llmrl_lib.__all__:
+        assert f"## ll.{name}\n" in page
+    assert "### ll.metrics.sharpe_ratio" in page
+    assert "**`.test_bars(ticker: str) -> pandas.DataFrame`**" in page
+
+
+def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
+    page = (ROOT / "book" / "command_line.md").read_text("utf-8")
+    root = typer.main.get_command(app)
+    commands = {name: command for name, command in root.commands.items() if not hasattr(command, "commands")}
+    commands |= {f"data {name}": command for name, command in root.commands["data"].commands.items()}
+    assert len(commands) == 4
+    for name, command in commands.items():
+        section = page.split(f"## llmrl {name}")[1].split("\n## ")[0]
+        for option in (option for parameter in command.params for option in parameter.opts if option.startswith("--")):
+            assert f"`{option}`" in (page if option == "--debug" else section), f"{name} {option}"
+
+
+def test_a_run_without_notebooks_has_no_book(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('profile = "smoke"\ntickers = []\n')
+    with pytest.raises(ExperimentError, match="holds no executed notebooks; give its llmrl run command again"):
+        build_book(tmp_path)

@@ -1,0 +1,118 @@
+"""Figures: an arm looks the same everywhere and unlike any other; what is drawn is what the tables say."""
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from llmrl_lib import plots
+from llmrl_lib.experiments import Run, open_run
+
+
+@pytest.fixture(scope="module")
+def run(smoke_run: Path) -> Run:
+    return open_run(smoke_run)
+
+
+@pytest.fixture
+def episodes() -> pd.DataFrame:
+    """Three seeds over four episodes; the Sharpe ratio is the seed plus the episode."""
+    index = pd.MultiIndex.from_product([range(3), range(1, 5)], names=["seed", "episode"])
+    table = index.to_frame(index=False)
+    return table.assign(test_sharpe=table["seed"] + table["episode"], q_long=0.5, q_short=-0.5)
+
+
+def labelled(figure: Figure) -> dict[str, object]:
+    """What the legends name: label to line or patch."""
+    return {str(artist.get_label()): artist for axes in figure.axes for artist in axes.get_legend_handles_labels()[0]}
+
+
+def test_no_two_arms_share_a_colour_or_look_alike_without_colour_vision() -> None:
+    for (one, first), (other, second) in combinations(plots.STYLES.items(), 2):
+        assert first.colour != second.colour, (one, other)
+        if first.dash == second.dash:
+            assert min(_distances_for_the_colour_blind(first.colour, second.colour)) > 0.12, (one, other)
+
+
+def test_arms_of_a_family_share_its_colour() -> None:
+    assert plots.style_of("placebo_permuted").colour == plots.STYLES["placebo"].colour
+    assert plots.style_of("placebo_permuted").label == "placebo permuted"
+    assert plots.style_of("something_new").label == "something new"
+
+
+def test_the_learning_curve_draws_means_levels_and_hollow_published_markers(episodes: pd.DataFrame) -> None:
+    figure = plots.learning_curve({"unguided": episodes}, {"buy_and_hold": 1.5}, {"a paper": 2.5}, "title")
+    drawn = labelled(figure)
+    np.testing.assert_allclose(drawn["TDQN"].get_ydata(), [2.0, 3.0, 4.0, 5.0])
+    assert drawn["TDQN"].get_color() == plots.STYLES["unguided"].colour
+    assert set(drawn["buy and hold"].get_ydata()) == {1.5}
+    assert drawn["a paper"].get_markerfacecolor() == "white"
+    assert list(drawn["a paper"].get_ydata()) == [2.5]
+    assert drawn["a paper"].get_xdata()[0] > 4
+
+
+def test_the_band_runs_from_the_tenth_to_the_ninetieth_percentile(episodes: pd.DataFrame) -> None:
+    (axes,) = plots.learning_curve({"unguided": episodes}, {}, {}, "title").axes
+    edges = axes.collections[0].get_paths()[0].vertices
+    first = edges[edges[:, 0] == 1][:, 1]
+    assert first.min() == pytest.approx(1.2)
+    assert first.max() == pytest.approx(2.8)
+
+
+def test_drawdown_is_measured_from_the_highest_equity_so_far() -> None:
+    dates = pd.date_range("2018-01-01", periods=4)
+    path = pd.DataFrame({"seed": 0, "split": "test", "date": dates, "equity": [100.0, 120.0, 90.0, 120.0]})
+    line = labelled(plots.drawdowns({"buy_and_hold": path}, "title"))["buy and hold"]
+    np.testing.assert_allclose(line.get_ydata(), [0, 0, -0.25, 0])
+
+
+def test_trades_are_marked_where_the_side_changed() -> None:
+    dates = pd.date_range("2018-01-01", periods=4)
+    bars = pd.DataFrame({"close": [1.0, 2.0, 3.0, 4.0]}, index=dates)
+    path = pd.DataFrame({"date": dates, "position": [1, 1, -1, -1], "trade_mark": [1, 0, -1, 0]})
+    drawn = labelled(plots.trades(bars, path, "title"))
+    assert list(drawn["to long"].get_ydata()) == [1.0]
+    assert list(drawn["to short"].get_ydata()) == [3.0]
+
+
+def test_the_replication_figure_has_a_row_per_ticker_and_leaves_out_the_unknown() -> None:
+    sharpe = pd.DataFrame(
+        {"ticker": ["A", "A", "B"], "arm": "unguided", "seed": [0, 1, 0], "sharpe_ratio": [1.0, 2.0, 3.0]}
+    )
+    figure = plots.replication(sharpe, {"a paper": {"A": 1.2}}, "title")
+    drawn = labelled(figure)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A", "B"]
+    assert list(drawn["TDQN, mean"].get_xdata()) == [1.5, 3.0]
+    assert list(drawn["a paper"].get_xdata()) == [1.2]
+
+
+def test_every_figure_has_a_title_and_named_axes(run: Run, episodes: pd.DataFrame) -> None:
+    bars, arms = run.dataset.bars("ORVN"), run.arms("ORVN")
+    paths = {name: arm.trajectories for name, arm in arms.items()}
+    one = paths["unguided"].query("split == 'test' and seed == 0")
+    figures = [
+        plots.price_and_volume(bars, "ORVN", run.dataset.split),
+        plots.daily_returns(bars, "ORVN"),
+        plots.memory(bars, "ORVN"),
+        plots.q_values(episodes, "values"),
+        plots.equity_curves(paths, "equity"),
+        plots.trades(run.dataset.test_bars("ORVN"), one, "trades"),
+        plots.sharpe_by_arm(run.performance(), "arms"),
+    ]
+    for figure in figures:
+        assert figure.axes[0].get_title(loc="left")
+        assert all(axes.get_ylabel() or axes.get_xlabel() for axes in figure.axes)
+        assert figure.get_size_inches()[0] == pytest.approx(6.2)
+
+
+def _distances_for_the_colour_blind(one: str, other: str) -> list[float]:
+    """How far two colours are apart for a protanope and a deuteranope (Vienot, Brettel & Mollon 1999), 0 to sqrt(3)."""
+    matrices = (
+        [[0.1124, 0.8876, 0.0], [0.1124, 0.8876, 0.0], [0.0040, -0.0040, 1.0]],
+        [[0.2927, 0.7073, 0.0], [0.2927, 0.7073, 0.0], [-0.0223, 0.0223, 1.0]],
+    )
+    return [float(np.linalg.norm(np.array(matrix) @ (np.array(to_rgb(one)) - to_rgb(other)))) for matrix in matrices]

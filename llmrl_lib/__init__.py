@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOME = {  # public name: the module that holds it
     "load_dataset": "llmrl_lib.market.dataset",
     "simulate": "llmrl_lib.trading.accounting",
+    "TradingEnv": "llmrl_lib.trading.environment",
     "train_tdqn": "llmrl_lib.trading.tdqn",
     "TdqnSettings": "llmrl_lib.settings",
     "load_profile": "llmrl_lib.settings",

@@ -26,14 +26,14 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import torch  # noqa: E402
+import numpy as np
+import pandas as pd
+import torch
 
-from llmrl_lib.settings import TdqnSettings  # noqa: E402
-from llmrl_lib.trading.environment import BatchedTrading  # noqa: E402
-from llmrl_lib.trading.learner import Group  # noqa: E402
-from llmrl_lib.trading.problem import Prepared, Problem, prepare  # noqa: E402
+from llmrl_lib.settings import TdqnSettings
+from llmrl_lib.trading.environment import BatchedTrading
+from llmrl_lib.trading.learner import Group
+from llmrl_lib.trading.problem import Prepared, Problem, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM_UP, ROUNDS = 100, 5
@@ -201,7 +201,9 @@ def invented_problem() -> Prepared:
 def processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text("utf-8").splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def transition(
 def open_account(cash: float, like: Array) -> Account:
     """A flat account with `cash`, in the shape, precision and place of `like`."""
     zero = 0.0 * like
-    return Account(cash + zero, zero, zero, cash + zero)
+    return Account(cash + zero, zero, 0.0 * zero, cash + zero)  # no two fields share memory
 
 
 def simulate(

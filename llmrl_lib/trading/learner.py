@@ -153,8 +153,11 @@ class Group:
             self._sides != action, settings.quirks,
         )  # fmt: skip
         long = action == 1
-        self._account = Account(*(torch.where(long, side[1], side[0]) for side in done.account))
-        self._action = action
+        for place, side in zip(
+            self._account, done.account, strict=True
+        ):  # in place: a captured step reads and writes here
+            place.copy_(torch.where(long, side[1], side[0]))
+        self._action.copy_(action)
         clip = settings.reward_clip
         self._replay_state.index_copy_(1, now.step, state[:, None])
         self._replay_action.index_copy_(1, now.step, action[:, None])
@@ -175,7 +178,14 @@ class Group:
         self.gradient_step(x, actions, rewards, next_states, following < self._rows[:, None], now.bits, batch)
 
     def gradient_step(
-        self, x: Tensor, actions: Tensor, rewards: Tensor, next_states: Tensor, goes_on: Tensor, bits: Tensor, batch: int
+        self,
+        x: Tensor,
+        actions: Tensor,
+        rewards: Tensor,
+        next_states: Tensor,
+        goes_on: Tensor,
+        bits: Tensor,
+        batch: int,
     ) -> Tensor:
         """Learns from observations x (R, 2B, F): states, then next states; the rest is (R, B). Returns Q minus its target, (R, B)."""
         settings = self.settings
@@ -225,7 +235,9 @@ class Group:
             replayed.append(which)
             price.append(data.training.closes[own])
             previous.append(data.training.closes[own - 1])
-        columns = [torch.from_numpy(np.stack(x, 1)).to(self.device) for x in (rows, starts, todo, price, previous, replayed)]
+        columns = [
+            torch.from_numpy(np.stack(x, 1)).to(self.device) for x in (rows, starts, todo, price, previous, replayed)
+        ]
         numbers = torch.from_numpy(span).to(self.device)
         bits, at_once = None, BITS_BLOCK if self.device.type == "cuda" else 1
         for offset in range(steps):
@@ -234,7 +246,14 @@ class Group:
             rows_, starts_, todo_, price_, previous_, replayed_ = (column[offset] for column in columns)
             assert bits is not None
             yield Now(
-                numbers[offset : offset + 1], rows_, starts_, todo_, price_, previous_, replayed_, bits[offset % at_once]
+                numbers[offset : offset + 1],
+                rows_,
+                starts_,
+                todo_,
+                price_,
+                previous_,
+                replayed_,
+                bits[offset % at_once],
             )
 
     def _lay_out_tables(self) -> None:
@@ -252,7 +271,9 @@ class Group:
         self._offset = torch.tensor(offsets, device=self.device)
         self._rows = torch.tensor([len(data.training.closes) for data in self.prepared], device=self.device)
         self._judged = {
-            key: tuple(torch.from_numpy(segment.table).to(self.device, self._dtype) for segment in (data.train, data.test))
+            key: tuple(
+                torch.from_numpy(segment.table).to(self.device, self._dtype) for segment in (data.train, data.test)
+            )
             for key, data in distinct.items()
         }
 
@@ -343,7 +364,8 @@ class Group:
             self._second_moment[place].copy_(tensors[f"second_moment.{place}"])
         for name in _KEPT:
             getattr(self, f"_{name}").copy_(tensors[name])
-        self._account = Account(*(tensors[f"account.{name}"].to(self.device) for name in Account._fields))
+        for name, value in self._account._asdict().items():
+            value.copy_(tensors[f"account.{name}"])
         self._pending = [
             (run, *(tensors[f"pending.{place}.{run}.{split}"].to(self.device) for split in ("train", "test")))
             for place, run in enumerate(record["pending"])
@@ -352,7 +374,7 @@ class Group:
             if f"final.{run}.train" in tensors:
                 network = self.network.run(run).map(torch.clone)
                 self._fill(network, tensors, f"final.{run}.network.")
-                self._final[run] = (network, *(tensors[f"final.{run}.{split}"] for split in ("train", "test")))
+                self._final[run] = (network, tensors[f"final.{run}.train"], tensors[f"final.{run}.test"])
         self.step, self.seconds, self.episodes = record["step"], record["seconds"], record["episodes"]
         for stream, text in zip(self._choices, record["choices"], strict=True):
             stream.restore(text)

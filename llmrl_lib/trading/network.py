@@ -126,7 +126,7 @@ def training_forward(
         if mask is None:
             x = active
         elif fixed_second:
-            x = torch.cat([active[:, :batch] * own_mask, active[:, batch:]], 1)
+            x = torch.cat([active[:, :batch] * mask[:, :batch], active[:, batch:]], 1)
         else:
             x = active * mask
     x = kernels.narrow(x)
@@ -202,7 +202,11 @@ class CpuKernels:
             torch.ops.aten.native_batch_norm_backward(g, z, run[scale], None, None, m, i, True, EPS, [True, True, True])
             for run, g, z, m, i in zip(net.by_run, *columns, strict=True)
         ]
-        return _stack([part[0] for part in parts]), _stack([part[1] for part in parts]), _stack([part[2] for part in parts])
+        return (
+            _stack([part[0] for part in parts]),
+            _stack([part[1] for part in parts]),
+            _stack([part[2] for part in parts]),
+        )
 
     def clip(self, gradients: list[Tensor], limit: float) -> None:
         """Scales each run's gradients, in place, so that their joint L2 norm is at most `limit`."""
@@ -213,11 +217,15 @@ class CpuKernels:
 
     def _normalise(self, z: Tensor, net: Network, layer: int, training: bool) -> tuple[Tensor, Tensor, Tensor]:
         names = [f"bn{layer}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
-        parts = [
-            torch.native_batch_norm(own, *[run[name] for name in names], training, MOMENTUM, EPS)
-            for own, run in zip(z.unbind(), net.by_run, strict=True)
-        ]
-        return _stack([part[0] for part in parts]), _stack([part[1] for part in parts]), _stack([part[2] for part in parts])
+        parts = []
+        for own, run in zip(z.unbind(), net.by_run, strict=True):
+            scale, shift, running_mean, running_var = (run[name] for name in names)
+            parts.append(torch.native_batch_norm(own, scale, shift, running_mean, running_var, training, MOMENTUM, EPS))
+        return (
+            _stack([part[0] for part in parts]),
+            _stack([part[1] for part in parts]),
+            _stack([part[2] for part in parts]),
+        )
 
     def _product(self, a: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """a @ weight.T + bias."""

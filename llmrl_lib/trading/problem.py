@@ -85,9 +85,9 @@ def prepare(problem: Problem, settings: TdqnSettings) -> Prepared:
     test_table = observation_table(seen(test), scales, guidance, first)
     closes = train["close"].to_numpy(np.float64)
     return Prepared(
-        Segment(train_table, seen(train)["close"].to_numpy(np.float64), first, train.index),
-        Segment(train_table, closes, first, train.index),
-        Segment(test_table, test["close"].to_numpy(np.float64), test_first, test.index),
+        Segment(train_table, seen(train)["close"].to_numpy(np.float64), first, pd.DatetimeIndex(train.index)),
+        Segment(train_table, closes, first, pd.DatetimeIndex(train.index)),
+        Segment(test_table, test["close"].to_numpy(np.float64), test_first, pd.DatetimeIndex(test.index)),
     )
 
 

@@ -7,7 +7,7 @@ it explores and which experiences a step replays do not depend on what the netwo
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ class DropoutStream:
     def state(self) -> list[str]:
         """The streams' states as text, one per run."""
         if self._device.type == "cpu":
-            return [json.dumps(_plain(stream.state)) for stream in self._host]
+            return [json.dumps(_plain(dict(stream.state))) for stream in self._host]
         return [generator.get_state().numpy().tobytes().hex() for generator in self._on_device]
 
     def restore(self, states: list[str]) -> None:
@@ -152,5 +152,5 @@ def _generator(seed: int, purpose: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, purpose])))
 
 
-def _plain(state: dict) -> dict:
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "state": {**state["state"], "state": [int(word) for word in state["state"]["state"]]}}

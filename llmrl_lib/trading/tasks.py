@@ -72,7 +72,11 @@ def run_tasks(
     else:
         with _reports(tasks, progress, started) as reports, parallel_config("loky", inner_max_num_threads=1):
             results = Parallel(n_jobs=workers)(delayed(_train_and_report)(task, folder, reports) for task in tasks)
-    return {run: result for task, group in zip(tasks, results, strict=True) for run, result in zip(task.runs, group, strict=True)}
+    return {
+        run: result
+        for task, group in zip(tasks, results, strict=True)
+        for run, result in zip(task.runs, group, strict=True)
+    }
 
 
 def _train(task: Task, folder: Path | None, tell: Callable[[int, dict[str, float]], None]) -> list[RunResult]:

@@ -34,7 +34,9 @@ class Training:
     settings: TdqnSettings
     device: str
     seconds: float  # training time summed over runs
-    episodes: pd.DataFrame  # (seed, episode): steps so far, train_sharpe, test_sharpe, test_max_drawdown, q_short, q_long
+    episodes: (
+        pd.DataFrame
+    )  # (seed, episode): steps so far, train_sharpe, test_sharpe, test_max_drawdown, q_short, q_long
     trajectories: pd.DataFrame  # final policies: (seed, split, date) with `simulate`'s columns, row, q_short, q_long
     weights: dict[str, np.ndarray]  # final networks by parameter name, leading axis seed
 
@@ -87,9 +89,7 @@ def train_runs(
     }
 
 
-def _tasks(
-    prepared: dict[str, Prepared], seeds: list[int], settings: TdqnSettings, device: torch.device
-) -> list[Task]:
+def _tasks(prepared: dict[str, Prepared], seeds: list[int], settings: TdqnSettings, device: torch.device) -> list[Task]:
     """One task a run on CPU; on a GPU one for all runs whose observations are equally long."""
     if device.type == "cpu":
         return [Task(((name, seed),), (data,), settings, "cpu") for name, data in prepared.items() for seed in seeds]

@@ -62,7 +62,9 @@ def assert_same_network(network: Network, weights: dict, atol: float, idle_bias_
     mean, which follows it.
     """
     for name, value in network.tensors().items():
-        idle = name.endswith("running_mean") or (name.startswith("fc") and name.endswith("bias") and f"bn{name[2]}.bias" in weights)
+        idle = name.endswith("running_mean") or (
+            name.startswith("fc") and name.endswith("bias") and f"bn{name[2]}.bias" in weights
+        )
         np.testing.assert_allclose(
             value.numpy(), weights[name].numpy(), rtol=1e-3 if "running_var" in name else 0,
             atol=idle_bias_atol if idle else atol, err_msg=name,

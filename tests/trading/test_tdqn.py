@@ -42,7 +42,7 @@ def assert_same(a, b) -> None:
         assert np.array_equal(value, b.weights[name]), name
 
 
-def test_a_training_has_a_row_for_each_episode_and_each_step(training, bars) -> None:
+def test_a_training_has_a_row_for_each_episode_and_each_step(training) -> None:
     assert training.episodes[["seed", "episode"]].values.tolist() == [[0, 1], [0, 2], [3, 1], [3, 2]]
     counts = training.trajectories.groupby(["seed", "split"]).size()
     assert counts.to_dict() == {(s, k): n for s in (0, 3) for k, n in (("train", 120), ("test", 50))}
@@ -53,10 +53,11 @@ def test_a_training_has_a_row_for_each_episode_and_each_step(training, bars) -> 
 def test_the_last_episode_is_the_final_policy(training, bars) -> None:
     """Its Sharpe ratio follows from the trajectory, and the trajectory from trading its actions at raw closes."""
     for seed in (0, 3):
-        mine = training.trajectories.query("seed == @seed and split == 'test'")
+        paths, episodes = training.trajectories, training.episodes
+        mine = paths[(paths["seed"] == seed) & (paths["split"] == "test")]
         traded = simulate(bars[1], mine["action"].to_numpy())
         np.testing.assert_allclose(traded["equity"], mine["equity"], rtol=1e-12)
-        last = training.episodes.query("seed == @seed").iloc[-1]
+        last = episodes[episodes["seed"] == seed].iloc[-1]
         assert last["test_sharpe"] == pytest.approx(metrics.sharpe_ratio(metrics.prepend(mine["daily_return"], 30)))
         wanted = np.where(mine["q_long"] > mine["q_short"], 1, 0)
         assert (wanted == mine["action"]).all()
@@ -164,8 +165,8 @@ def test_unusable_guidance_is_named(bars) -> None:
         train_tdqn(*bars, guidance=pd.Series(0.0, index=dates.delete(7)), settings=SMALL, device="cpu")
     with pytest.raises(ValueError, match=r"is 1.5; it must lie in \[-1, 1\]"):
         train_tdqn(*bars, guidance=pd.Series(1.5, index=dates), settings=SMALL, device="cpu")
+    twice = pd.Series(0.0, index=dates.append(dates[:1]))
     with pytest.raises(ValueError, match="two values"):
-        twice = pd.Series(0.0, index=dates.append(dates[:1]))
         train_tdqn(*bars, guidance=twice, settings=SMALL, device="cpu")
 
 

@@ -71,7 +71,7 @@ def main() -> None:
 
 def cases(prepared: Prepared) -> dict[str, Callable[[], int]]:
     """What is timed: each function takes some steps and returns how many run-steps they were."""
-    found = {
+    return {
         "slow reference, 1 run, 1 thread": slow_stepper(prepared),
         "float32, 1 run, 1 thread": stepper(prepared, 1),
         "float32, 5 runs in lock-step, 1 thread": stepper(prepared, 5),
@@ -82,7 +82,6 @@ def cases(prepared: Prepared) -> dict[str, Callable[[], int]]:
         "bfloat16, 25 runs one after the other, 1 thread": sequence(prepared, 25, precision="bfloat16"),
         "float32, 1 run, 2 threads": with_threads(stepper(prepared, 1), 2),
     }
-    return found
 
 
 def stepper(prepared: Prepared, runs: int, precision: str = "float32", stacked: bool = False) -> Callable[[], int]:
@@ -108,7 +107,8 @@ def sequence(prepared: Prepared, runs: int, precision: str = "float32") -> Calla
 def slow_stepper(prepared: Prepared) -> Callable[[], int]:
     """The plain transcription of the benchmark that the tests hold the fast path against."""
     spec = importlib.util.spec_from_file_location("slow_reference", ROOT / "tests" / "trading" / "slow_reference.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     slow = importlib.util.module_from_spec(spec)
     sys.modules["slow_reference"] = slow
     spec.loader.exec_module(slow)

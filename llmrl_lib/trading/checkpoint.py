@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def save(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None
     draft = path.with_suffix(".writing")
     try:
         save_file({name: value.contiguous() for name, value in tensors.items()}, draft, {"record": json.dumps(record)})
-        os.replace(draft, path)
+        draft.replace(path)
     except SafetensorError as error:  # the library wraps the system's error: give back its plain words
         raise OSError(f"could not write {path.name}: {error}; what was saved before is kept") from error
     finally:

@@ -187,7 +187,7 @@ class Group:
         bits: Tensor,
         batch: int,
     ) -> Tensor:
-        """Learns from observations x (R, 2B, F): states, then next states; the rest is (R, B). Returns Q minus its target, (R, B)."""
+        """Learns from observations x (R, 2B, F), states then next states; the rest is (R, B). Returns Q - target (R, B)."""
         settings = self.settings
         masks = self._dropout.masks(bits).to(self._dtype) if settings.dropout > 0 else None
         fixed = not settings.quirks.selects_next_action_in_train_mode

@@ -10,6 +10,7 @@ the default BLAS on the processors measured in benchmarks/), `StackedKernels` ha
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -248,12 +249,12 @@ class CpuBfloat16Kernels(CpuKernels):
         names = [name for name in net.parameters if name.startswith("fc")]
         self._weights = [{name: run[name].bfloat16() for name in names} for run in net.by_run]
 
-    def linear(self, x: Tensor, net: Network, layer: int) -> Tensor:
+    def linear(self, x: Tensor, net: Network, layer: int) -> Tensor:  # noqa: ARG002 (uses the rounded weights)
         weight, bias = f"fc{layer}.weight", f"fc{layer}.bias"
         runs = zip(x.unbind(), self._weights, strict=True)
         return _stack([self._product(own, run[weight], run[bias]).float() for own, run in runs])
 
-    def input_gradient(self, gradient: Tensor, net: Network, layer: int) -> Tensor:
+    def input_gradient(self, gradient: Tensor, net: Network, layer: int) -> Tensor:  # noqa: ARG002 (likewise)
         name = f"fc{layer}.weight"
         runs = zip(gradient.unbind(), self._weights, strict=True)
         return _stack([self._product(own, run[name].t(), None).float() for own, run in runs])
@@ -345,7 +346,7 @@ def _initial_run(features: int, hidden: int, layers: int, seed: int) -> dict[str
     generator = torch.Generator().manual_seed(seed)
     widths = [features] + [hidden] * layers + [2]
     parameters = {}
-    for layer, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(widths), start=1):
         bound = (6.0 / (inputs + outputs)) ** 0.5
         parameters[f"fc{layer}.weight"] = torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator)
         bound = inputs**-0.5

@@ -105,7 +105,7 @@ class SlowAgent:
 def train_slowly(
     agent: SlowAgent, prepared: Prepared, seed: int, steps: int, draws: Iterator[Draws] | None
 ) -> dict[str, list[float]]:
-    """Trains for `steps` steps over the episodes of `seed`; without `draws` it draws its own numbers as the reference does."""
+    """Trains for `steps` steps over the episodes of `seed`; without `draws` it draws its own, as the reference does."""
     settings, segment = agent.settings, prepared.training
     walk = schedule(seed, len(segment.closes), segment.first_row, settings)
     log: dict[str, list[float]] = {"action": [], "reward": [], "other_reward": [], "loss": []}

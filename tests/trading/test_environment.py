@@ -36,7 +36,7 @@ def test_it_can_be_made_by_name(bars) -> None:
 
 @pytest.mark.parametrize("policy", ["long", "short", "rand0", "sticky"])
 def test_an_episode_equals_the_reference(bars, trajectories, policy) -> None:
-    wanted = trajectories.query("policy == @policy")
+    wanted = trajectories[trajectories["policy"] == policy]
     env = TradingEnv(bars)
     env.reset()
     ended = False
@@ -62,7 +62,7 @@ def test_the_other_actions_observation_differs_in_position_only(bars) -> None:
 def test_guidance_joins_the_observation(bars) -> None:
     guidance = pd.Series(np.linspace(-1, 1, len(bars)), index=bars.index)
     env = TradingEnv(bars, guidance)
-    observation, info = env.reset(options={"row": 100})
+    observation, _info = env.reset(options={"row": 100})
     assert observation.shape == (118,)
     assert observation[-1] == np.float32(guidance.iloc[100])
 

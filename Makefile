@@ -43,6 +43,6 @@ lock:
 	build/lock/bin/python -m pip install --quiet --no-build-isolation -e ".[dev]"
 	@{ echo "# Every package that the tests ran with. Renew with: make lock"; \
 	   echo "# torch brings its own CUDA libraries where the platform has them, so those are not named here."; \
-	   build/lock/bin/python -m pip freeze --exclude-editable | grep -v -i -E '^(nvidia|cuda|triton)' \
+	   build/lock/bin/python -m pip freeze --all --exclude-editable | grep -v -i -E '^(nvidia|cuda|triton|pip=)' \
 	   | sed -E 's/^(torch==[0-9.]+).*/\1/'; } > requirements.lock
 	rm -rf build/lock

@@ -26,6 +26,9 @@ from llmrl_lib.plots.style import (
 )
 
 
+MANY_TRADES = 60  # from here on markers shrink
+
+
 def learning_curve(
     episodes: Mapping[str, pd.DataFrame],
     levels: Mapping[str, float],
@@ -104,6 +107,7 @@ def trades(bars: pd.DataFrame, path: pd.DataFrame, title: str) -> Figure:
     `path` is one seed's trajectory on one split (columns date, position, trade_mark); `bars` are that split's.
     """
     dates = pd.DatetimeIndex(path["date"])
+    size = 6 if (path["trade_mark"] != 0).sum() <= MANY_TRADES else 3  # points
     closes = bars["close"].loc[dates]
     with panels(3.2) as (figure, (axes,)):
         axes.plot(bars.index, bars["close"], color="#222222", linewidth=1.1, label="adjusted close")
@@ -115,7 +119,7 @@ def trades(bars: pd.DataFrame, path: pd.DataFrame, title: str) -> Figure:
             )  # fmt: skip
         for mark, marker, colour, label in ((1, "^", LONG_COLOUR, "to long"), (-1, "v", SHORT_COLOUR, "to short")):
             made = (path["trade_mark"] == mark).to_numpy()
-            axes.plot(dates[made], closes[made], marker, color=colour, markersize=6, markeredgewidth=0, label=label)
+            axes.plot(dates[made], closes[made], marker, color=colour, markersize=size, markeredgewidth=0, label=label)
         axes.set(title=title, ylabel="currency per share")
         dates_on(axes)
         legend_below(figure, axes, 3)

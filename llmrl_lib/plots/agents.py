@@ -25,7 +25,6 @@ from llmrl_lib.plots.style import (
     whole_numbers_on,
 )
 
-
 MANY_TRADES = 60  # from here on markers shrink
 
 

@@ -68,3 +68,42 @@ def one_sample_t_from_summary(mean: float, sd: float, n: int, published: float, 
     p_value = float(2 * stats.t.sf(abs(statistic), n - 1))
     margin = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
     return OneSample(n, mean, sd, published, statistic, p_value, mean - margin, mean + margin, level)
+
+
+@dataclass(frozen=True)
+class TwoSample:
+    """Two groups of runs compared: their means by Welch's test, their distributions by Kolmogorov and Smirnov's."""
+
+    n: tuple[int, int]
+    difference: float  # mean of the first less mean of the second
+    low: float  # interval of the difference
+    high: float
+    level: float
+    p_value: float  # Welch (1947), two-sided
+    distance: float  # Kolmogorov-Smirnov, largest gap between the two distribution functions
+    distance_p_value: float  # exact, two-sided
+
+
+def two_sample(
+    first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray, level: float = 0.95
+) -> TwoSample:
+    """Compares independent runs made in two ways, e.g. ours and the reference's, or two precisions.
+
+    A large p-value is no proof of sameness: the interval says how large a difference the runs leave open. Raises ValueError
+    for a group of fewer than two values, one that is not finite, or two groups that are constant and equal.
+    """
+    from scipy import stats
+
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    for values in (a, b):
+        if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+            raise ValueError(f"each group needs at least two finite values in a row, got {values.tolist()[:5]}")
+    if a.std() == 0 and b.std() == 0:
+        raise ValueError("both groups are constant: there is no chance to test against; compare the two numbers")
+    welch = stats.ttest_ind(a, b, equal_var=False)
+    interval = welch.confidence_interval(level)
+    gap = stats.ks_2samp(a, b)
+    return TwoSample(
+        (len(a), len(b)), float(a.mean() - b.mean()), float(interval.low), float(interval.high), level,
+        float(welch.pvalue), float(gap.statistic), float(gap.pvalue),
+    )  # fmt: skip

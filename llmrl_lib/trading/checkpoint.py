@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 
@@ -16,14 +16,18 @@ class CheckpointError(ValueError):
 
 
 def save(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-    """Writes tensors and a JSON record; a kill at any moment leaves the old file or the new one."""
+    """Writes tensors and a JSON record; a kill at any moment leaves the old file or the new one.
+
+    Raises OSError, naming the file, where it cannot be written (a full disk); the old file is then kept.
+    """
+    content = as_bytes({name: value.contiguous() for name, value in tensors.items()}, {"record": json.dumps(record)})
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".writing")
     try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, draft, {"record": json.dumps(record)})
+        draft.write_bytes(content)
         draft.replace(path)
-    except SafetensorError as error:  # the library wraps the system's error: give back its plain words
-        raise OSError(f"could not write {path.name}: {error}; what was saved before is kept") from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         draft.unlink(missing_ok=True)
 

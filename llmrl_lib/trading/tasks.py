@@ -88,13 +88,15 @@ def _train(task: Task, folder: Path | None, tell: Callable[[int, dict[str, float
         for run, rows in enumerate(group.episodes):
             for row in rows:
                 tell(run, row)
-    kept = time.perf_counter()
+    due = time.perf_counter() + SECONDS_BETWEEN_CHECKPOINTS
     while group.step < group.steps:
         more = group.advance(tell)
-        if path is not None and (not more or time.perf_counter() - kept > SECONDS_BETWEEN_CHECKPOINTS):
+        began = time.perf_counter()
+        if path is not None and (not more or began > due):
             tensors, record = group.state()
             checkpoint.save(path, tensors, {**record, "fingerprint": fingerprint})
-            kept = time.perf_counter()
+            took = time.perf_counter() - began  # hundreds of runs on a GPU hold gigabytes: save them more rarely
+            due = began + took + max(SECONDS_BETWEEN_CHECKPOINTS, 20 * took)
     return group.results()
 
 

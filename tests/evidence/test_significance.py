@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from llmrl_lib.evidence.significance import one_sample_t, one_sample_t_from_summary
+from llmrl_lib.evidence.significance import one_sample_t, one_sample_t_from_summary, two_sample
 
 REFERENCE_RUNS = [1.393, 1.023, 1.416, 1.471, 0.957, 1.099]  # test Sharpe ratios of the reference code on Apple
 
@@ -88,3 +88,32 @@ def test_a_run_without_a_result_is_refused(bad: float) -> None:
 def test_a_summary_that_cannot_be_is_refused(changed: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         one_sample_t_from_summary(**{"mean": 1.0, "sd": 0.1, "n": 5, "published": 1.0, **changed})
+
+
+def test_two_samples_by_hand() -> None:
+    """Means 2 and 4, variances 1 and 4 over three values each: Welch's t = -2 / sqrt(1/3 + 4/3)."""
+    result = two_sample([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
+    error = math.sqrt(1 / 3 + 4 / 3)
+    freedom = (5 / 3) ** 2 / ((1 / 3) ** 2 / 2 + (4 / 3) ** 2 / 2)
+    assert result.difference == pytest.approx(-2)
+    assert result.p_value == pytest.approx(2 * stats.t.sf(2 / error, freedom))
+    assert result.high - result.difference == pytest.approx(stats.t.ppf(0.975, freedom) * error)
+    assert result.distance == pytest.approx(2 / 3)
+    assert result.n == (3, 3)
+
+
+def test_two_samples_reject_at_their_nominal_rate() -> None:
+    """Of 400 pairs of equal normal groups about 5% are rejected; of shifted ones nearly all."""
+    generator = np.random.default_rng(0)
+    same = [two_sample(*generator.normal(size=(2, 20))).p_value < 0.05 for _ in range(400)]
+    assert 0.02 < np.mean(same) < 0.085
+    shifted = [two_sample(generator.normal(size=20), generator.normal(2, 1, 20)).p_value < 0.05 for _ in range(50)]
+    assert np.mean(shifted) > 0.95
+
+
+@pytest.mark.parametrize(
+    "groups", [([1.0], [1.0, 2.0]), ([1.0, np.nan], [1.0, 2.0]), ([3.0, 3.0], [3.0, 3.0]), ([[1.0, 2.0]], [1.0, 2.0])]
+)
+def test_two_samples_need_something_to_compare(groups) -> None:
+    with pytest.raises(ValueError, match=r"two finite values|constant"):
+        two_sample(*groups)

@@ -1,11 +1,13 @@
 """`train_tdqn` as its callers see it: results, progress, worker processes, resumption after a kill, bad input."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import pytest
 
 from llmrl_lib import metrics
 from llmrl_lib.settings import Quirks, TdqnSettings
+from llmrl_lib.trading import checkpoint
 from llmrl_lib.trading.accounting import simulate
 from llmrl_lib.trading.checkpoint import CheckpointError
 from llmrl_lib.trading.problem import Problem, prepare
@@ -132,15 +135,19 @@ def test_a_damaged_checkpoint_is_named(bars, tmp_path) -> None:
         train_tdqn(*bars, settings=SMALL, device="cpu", checkpoint=tmp_path)
 
 
-def test_a_disk_that_fills_up_is_one_sentence(bars, tmp_path, monkeypatch) -> None:
-    from llmrl_lib.trading import checkpoint
+def test_a_disk_that_fills_up_is_named_and_what_was_saved_is_kept(bars, tmp_path, monkeypatch) -> None:
+    train_tdqn(*bars, settings=SMALL, device="cpu", checkpoint=tmp_path)
+    (saved,) = tmp_path.glob("*.safetensors")
+    before = saved.read_bytes()
 
-    def full(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
+    def full(_path, _content) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(OSError, match="No space left"):
-        train_tdqn(*bars, settings=SMALL, device="cpu", checkpoint=tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        checkpoint.save(saved, {}, {})
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(saved))
+    assert saved.read_bytes() == before
     assert not list(tmp_path.glob("*.writing"))
 
 

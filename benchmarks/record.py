@@ -1,0 +1,43 @@
+"""Keeps the small part of a finished run under results/, so that the book can show it and a reader can check it.
+
+    python benchmarks/record.py runs/NAME results/NAME
+
+Copied for every arm: manifest.json, settings.toml, metrics.csv, performance.csv, and of the trajectories the test days'
+actions and positions alone: prices and everything that follows from them stay behind.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from llmrl_lib.experiments import open_run
+from llmrl_lib.experiments.folders import write_whole
+
+SMALL = ("manifest.json", "settings.toml", "metrics.csv", "performance.csv")
+KEPT = ["seed", "date", "row", "action", "position"]
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    run, place = open_run(sys.argv[1]), Path(sys.argv[2])
+    copy(run.path / "run.toml", place / "run.toml")
+    for ticker in run.tickers:
+        for name, arm in run.arms(ticker).items():
+            folder = place / ticker / name
+            for file in SMALL:
+                if (arm.folder / file).is_file():
+                    copy(arm.folder / file, folder / file)
+            paths = arm.trajectories
+            decisions = paths.loc[paths["split"] == "test", KEPT]
+            decisions.to_csv(folder / "decisions.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
+            print(f"{ticker} {name}: kept in {folder}")
+
+
+def copy(source: Path, target: Path) -> None:
+    write_whole(target, lambda part: part.write_bytes(source.read_bytes()))
+
+
+if __name__ == "__main__":
+    main()

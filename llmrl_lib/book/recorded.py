@@ -51,15 +51,15 @@ def _replication(run: Run) -> str:
         rows: list[tuple[str, ...]] = [("this suite", str(len(ours)), _spread(sharpe), _spread(drawdown), "")]
         if ticker == "AAPL":
             code = REFERENCE_AAPL_RUNS.frame()
-            test = two_sample(sharpe, code["sharpe"])
+            test = two_sample(sharpe.to_numpy(), code["sharpe"].to_numpy())
             compared = f"difference {test.difference:+.2f} [{test.low:.2f}, {test.high:.2f}], p {test.p_value:.2f}"
             figures = (_spread(code["sharpe"]), _spread(code["max_drawdown"]))
             rows.append(("the reference code", str(len(code)), *figures, compared))
         if ticker in REPLICATION.rows:
             tdqn, mean, sd, _, depth, depth_sd = REPLICATION.rows[ticker]
-            tested = one_sample_t(sharpe, tdqn)
+            tested = one_sample_t(sharpe.to_numpy(), tdqn)
             rows.append(("TDQN paper", "1", f"{tdqn:.3f}", "", f"one-sample t, p {tested.p_value:.2g}"))
-            tested = one_sample_t(sharpe, mean)
+            tested = one_sample_t(sharpe.to_numpy(), mean)
             figures = (f"{mean:.2f} ({sd:.2f})", f"{depth:.2f} ({depth_sd:.2f})")
             rows.append(("its replication, appendix E", str(RUNS), *figures, f"one-sample t, p {tested.p_value:.2g}"))
         if len(held):
@@ -101,7 +101,7 @@ def _precision(run: Run, other: Run) -> str:
     for ticker in (name for name in run.tickers if name in other.tickers):
         tables = [one.performance("test") for one in (run, other)]
         a, b = (t.loc[(t["ticker"] == ticker) & (t["arm"] == ARM), "sharpe_ratio"] for t in tables)
-        test = two_sample(a, b)
+        test = two_sample(a.to_numpy(), b.to_numpy())
         interval = f"{test.difference:+.2f} [{test.low:.2f}, {test.high:.2f}]"
         figures = (interval, f"{test.p_value:.2f}", f"{test.distance:.2f}", f"{test.distance_p_value:.2f}")
         rows.append((ticker, f"{_spread(a)}, n {len(a)}", f"{_spread(b)}, n {len(b)}", *figures))

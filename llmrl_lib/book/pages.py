@@ -8,12 +8,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from llmrl_lib.book.recorded import recorded_page, result_folder
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.experiments import Run
 from llmrl_lib.experiments.tables import performance_table
 from llmrl_lib.settings import Quirks, TdqnSettings
 
 METHOD = ("benchmark", "training", "metrics")
+RECORDED = "recorded"
 USE = ("dataset_format", "profiles", "command_line", "api")
 
 
@@ -25,6 +27,8 @@ def generated_pages(run: Run) -> dict[str, str]:
         "_generated/summary.md": _summary(run),
         "api.md": reference_page(),
     }
+    if folder := result_folder():
+        pages[f"{RECORDED}.md"] = recorded_page(folder)
     for ticker in run.tickers:
         pages[f"{ticker}/overview.md"] = _ticker_page(run, ticker)
     return pages
@@ -40,6 +44,8 @@ def contents(run: Run, notebooks: Sequence[Path]) -> str:
         for ticker in run.tickers
     ]
     results = [{"file": _page(notebook)} for notebook in notebooks if len(notebook.parts) == 1]
+    if result_folder():
+        results.append({"file": RECORDED})
     parts = [
         {"caption": "Method", "chapters": [{"file": page} for page in METHOD]},
         {"caption": "Tickers", "chapters": tickers},

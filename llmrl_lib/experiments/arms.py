@@ -172,10 +172,10 @@ def _simulate_classical(
     from llmrl_lib.trading.classical import classical_strategies
 
     started = time.perf_counter()
-    result = classical_strategies(train, test, profile.tdqn)[arm]
+    result = classical_strategies(train, test, profile.tdqn, (arm,))[arm]
     paths = []
-    for split, path in (("train", result.train), ("test", result.test)):
-        numbered = path.assign(seed=0, split=split, row=np.arange(len(path)) + profile.tdqn.state_length)
+    for split, bars, path in (("train", train, result.train), ("test", test, result.test)):
+        numbered = path.assign(seed=0, split=split, row=bars.index.get_indexer(path.index))
         paths.append(numbered.rename_axis("date").reset_index())
     order = ["seed", "split", "date", "row"]
     table = pd.concat(paths, ignore_index=True)

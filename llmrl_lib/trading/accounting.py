@@ -7,11 +7,11 @@ back.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from llmrl_lib.settings import Quirks
 
@@ -58,7 +58,7 @@ def transition(
     flip.
     Works on NumPy arrays and torch tensors of any broadcastable shapes, in their own precision.
     """
-    xp = torch if isinstance(price, torch.Tensor) else np
+    xp = _library_of(price)
     cash, shares, position, equity = account
     buy, sell = price * (1 + cost_rate), price * (1 - cost_rate)
     go_long, go_short = action == 1, action != 1
@@ -97,6 +97,12 @@ def transition(
         daily_return = xp.where(ruined, nothing, daily_return)
         reward, trade_mark = xp.where(ruined, nothing, reward), xp.where(ruined, nothing, trade_mark)
     return Step(Account(new_cash, new_shares, side, new_equity), holdings, daily_return, reward, trade_mark)
+
+
+def _library_of(values: Array) -> Any:
+    """NumPy or torch, whichever `values` belong to; torch is loaded only if its caller has."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(values, torch.Tensor) else np
 
 
 def open_account(cash: float, like: Array) -> Account:

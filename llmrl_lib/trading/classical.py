@@ -7,6 +7,7 @@ the same accounting, with the same costs, as the learning agents.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +33,12 @@ class Classical:
 
 
 def classical_strategies(
-    train_bars: pd.DataFrame, test_bars: pd.DataFrame, settings: TdqnSettings = DEFAULTS
+    train_bars: pd.DataFrame,
+    test_bars: pd.DataFrame,
+    settings: TdqnSettings = DEFAULTS,
+    strategies: Iterable[str] | None = None,
 ) -> dict[str, Classical]:
-    """Trades every classical strategy on both splits, by name, with windows chosen on the training split alone.
+    """Trades classical strategies (by default all four) on both splits, windows chosen on the training split alone.
 
     Bars are cleaned as the benchmark cleans them; cash, costs, first tradable row and quirks come from `settings`.
     Raises ValueError for bars that a learning agent would refuse too (see `problem.checked`).
@@ -43,7 +47,7 @@ def classical_strategies(
     test = checked(test_bars, "test", settings.state_length, settings.quirks)
     test, test_first = _with_history(train, test, settings)
     results = {}
-    for strategy in (*HOLDS, *RULES):
+    for strategy in strategies or (*HOLDS, *RULES):
         windows = best_windows(strategy, train, settings) if strategy in RULES else None
         results[strategy] = Classical(
             strategy,

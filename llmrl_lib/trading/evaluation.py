@@ -93,7 +93,8 @@ def trajectory(seed: int, split: str, segment: Segment, rollout: Rollout, settin
     """A walk as a frame: seed, split, date, row, the columns of `simulate`, q_short and q_long; one row per step."""
     columns = {name: values[0] for name, values in accounts_of(segment, [rollout], settings).items()}
     rows = np.arange(segment.first_row, len(segment.closes))
-    frame = pd.DataFrame({"seed": seed, "split": split, "date": segment.dates[rows], "row": rows, **columns})
+    dates, in_split = segment.dates[rows], rows - segment.first_row + warm_up_rows(segment, settings)
+    frame = pd.DataFrame({"seed": seed, "split": split, "date": dates, "row": in_split, **columns})
     return frame.assign(q_short=rollout.q[:, 0], q_long=rollout.q[:, 1]).astype(
         {"position": np.int64, "trade_mark": np.int64}
     )

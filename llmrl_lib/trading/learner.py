@@ -272,7 +272,8 @@ class Group:
         self._rows = torch.tensor([len(data.training.closes) for data in self.prepared], device=self.device)
         self._judged = {
             key: tuple(
-                torch.from_numpy(segment.table).to(self.device, self._dtype) for segment in (data.train, data.test)
+                torch.tensor(segment.table, dtype=self._dtype, device=self.device)
+                for segment in (data.train, data.test)
             )
             for key, data in distinct.items()
         }

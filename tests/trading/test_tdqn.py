@@ -207,4 +207,5 @@ def test_a_warm_start_reads_the_training_tail(bars) -> None:
     assert len(prepared.test.closes) - prepared.test.first_row == len(test)
     assert prepared.test.dates[prepared.test.first_row] == test.index[0]
     trained = train_tdqn(train, test, settings=settings, device="cpu")
-    assert len(trained.trajectories.query("split == 'test'")) == len(test)
+    tested = trained.trajectories.query("split == 'test'")
+    assert tested["row"].tolist() == list(range(len(test)))

@@ -221,6 +221,19 @@ def test_restored_equals_unbroken(prepared) -> None:
             assert np.array_equal(value, b.weights[name]), name
 
 
+def test_a_step_updates_its_state_in_place(prepared) -> None:
+    """A captured CUDA graph reads and writes fixed addresses: no step may put a new tensor where an old one was."""
+    group = Group((prepared,) * 2, [0, 1], SMALL, stacked=True)
+    advance(group, 40)
+    before = {name: value.data_ptr() for name, value in group.state()[0].items()}
+    copies = {name: value.clone() for name, value in group.state()[0].items()}
+    advance(group, 80)
+    after = group.state()[0]
+    assert {name: after[name].data_ptr() for name in before} == before
+    changed = {name for name, value in copies.items() if not torch.equal(after[name], value)}
+    assert changed >= {"account.equity", "learned", "network.fc1.weight", "network.bn4.running_var", "second_moment.0"}
+
+
 @pytest.mark.parametrize("quirk", ["learns_from_other_action", "selects_next_action_in_train_mode"])
 def test_learning_quirks_change_learning(prepared, quirk) -> None:
     plain = Group((prepared,), [0], SMALL)

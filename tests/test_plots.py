@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.dates import date2num, num2date
 from matplotlib.figure import Figure
 
 from llmrl_lib import plots
-from llmrl_lib.experiments import Run, open_run
+from llmrl_lib.experiments import Run, open_run, tables
+from llmrl_lib.plots.style import WIDTH
 
 
 @pytest.fixture(scope="module")
@@ -47,27 +49,61 @@ def test_arms_of_a_family_share_its_colour() -> None:
 def test_the_learning_curve_draws_means_levels_and_hollow_published_markers(episodes: pd.DataFrame) -> None:
     figure = plots.learning_curve({"unguided": episodes}, {"buy_and_hold": 1.5}, {"a paper": 2.5}, "title")
     drawn = labelled(figure)
-    np.testing.assert_allclose(drawn["TDQN"].get_ydata(), [2.0, 3.0, 4.0, 5.0])
-    assert drawn["TDQN"].get_color() == plots.STYLES["unguided"].colour
+    np.testing.assert_allclose(drawn["TDQN, unguided"].get_ydata(), [2.0, 3.0, 4.0, 5.0])
+    assert drawn["TDQN, unguided"].get_color() == plots.STYLES["unguided"].colour
     assert set(drawn["buy and hold"].get_ydata()) == {1.5}
     assert drawn["a paper"].get_markerfacecolor() == "white"
     assert list(drawn["a paper"].get_ydata()) == [2.5]
     assert drawn["a paper"].get_xdata()[0] > 4
 
 
-def test_the_band_runs_from_the_tenth_to_the_ninetieth_percentile(episodes: pd.DataFrame) -> None:
-    (axes,) = plots.learning_curve({"unguided": episodes}, {}, {}, "title").axes
-    edges = axes.collections[0].get_paths()[0].vertices
-    first = edges[edges[:, 0] == 1][:, 1]
-    assert first.min() == pytest.approx(1.2)
-    assert first.max() == pytest.approx(2.8)
+def test_the_band_of_many_seeds_runs_from_the_tenth_to_the_ninetieth_percentile() -> None:
+    index = pd.MultiIndex.from_product([range(11), (1, 2)], names=["seed", "episode"])
+    table = index.to_frame(index=False).assign(test_sharpe=lambda table: table["seed"] * 1.0)
+    (axes,) = plots.learning_curve({"unguided": table}, {}, {}, "title").axes
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert heights.min() == pytest.approx(1.0)
+    assert heights.max() == pytest.approx(9.0)
+    assert len(axes.lines) == 1
+
+
+def test_few_seeds_are_drawn_one_by_one_and_named(episodes: pd.DataFrame) -> None:
+    figure = plots.learning_curve({"unguided": episodes}, {}, {}, "title")
+    (axes,) = figure.axes
+    assert not axes.collections
+    assert sorted(line.get_ydata()[0] for line in axes.lines) == [1.0, 2.0, 2.0, 3.0]
+    assert "single seeds" in labelled(figure)
+
+
+def test_values_show_each_seeds_own_difference(episodes: pd.DataFrame) -> None:
+    figure = plots.q_values(episodes.assign(q_long=episodes["seed"] * 1.0, q_short=episodes["seed"] - 0.25), "title")
+    for line in figure.axes[1].lines[:3]:
+        np.testing.assert_allclose(line.get_ydata(), 0.25)
+    np.testing.assert_allclose(labelled(figure)["long minus short"].get_ydata(), 0.25)
 
 
 def test_drawdown_is_measured_from_the_highest_equity_so_far() -> None:
     dates = pd.date_range("2018-01-01", periods=4)
     path = pd.DataFrame({"seed": 0, "split": "test", "date": dates, "equity": [100.0, 120.0, 90.0, 120.0]})
+    path["daily_return"] = [0.0, 0.2, -0.25, 1 / 3]
     line = labelled(plots.drawdowns({"buy_and_hold": path}, "title"))["buy and hold"]
     np.testing.assert_allclose(line.get_ydata(), [0, 0, -0.25, 0])
+
+
+def test_the_deepest_drawdown_drawn_is_that_of_the_table(run: Run) -> None:
+    for name, arm in run.arms("ORVN").items():
+        one = arm.trajectories.query("seed == 0")
+        line = labelled(plots.drawdowns({name: one}, "title"))[plots.style_of(name).label]
+        deepest = arm.performance.query("split == 'test' and seed == 0")["max_drawdown"].item()
+        assert -min(line.get_ydata()) == pytest.approx(deepest, rel=1e-9), name
+
+
+def test_the_entry_cost_is_a_fall_from_the_cash() -> None:
+    dates = pd.date_range("2018-01-01", periods=2)
+    path = pd.DataFrame({"seed": 0, "split": "test", "date": dates, "equity": [99.9, 99.0]})
+    path["daily_return"] = [-0.001, 99.0 / 99.9 - 1]
+    line = labelled(plots.drawdowns({"buy_and_hold": path}, "title"))["buy and hold"]
+    np.testing.assert_allclose(line.get_ydata(), [-0.001, -0.01])
 
 
 def test_trades_are_marked_where_the_side_changed() -> None:
@@ -79,6 +115,48 @@ def test_trades_are_marked_where_the_side_changed() -> None:
     assert list(drawn["to short"].get_ydata()) == [3.0]
 
 
+def test_every_held_day_is_shaded_with_its_side() -> None:
+    dates = pd.bdate_range("2018-01-01", periods=9)
+    bars = pd.DataFrame({"close": np.arange(9.0)}, index=dates)
+    held = np.array([1, -1, 1, 1, -1, -1, -1, 1, -1])  # spells of one day among them
+    path = pd.DataFrame({"date": dates, "position": held, "trade_mark": 0})
+    drawn = labelled(plots.trades(bars, path, "title"))
+    days = date2num(dates)
+    for label, side in (("held long", 1), ("held short", -1)):
+        spans = [part.vertices[:, 0] for part in drawn[label].get_paths()]
+        covered = [day for day in days if any(span.min() <= day < span.max() for span in spans)]
+        assert covered == list(days[held == side]), label
+
+
+def test_many_changes_are_marked_in_the_last_months_only() -> None:
+    dates = pd.bdate_range("2018-01-01", periods=400)
+    bars = pd.DataFrame({"close": np.arange(1.0, 401.0)}, index=dates)
+    side = np.where(np.arange(400) % 5 == 0, 1, -1)
+    change = np.where(np.diff(side, prepend=-1) != 0, side, 0)
+    whole, late = plots.trades(
+        bars, pd.DataFrame({"date": dates, "position": side, "trade_mark": change}), "title"
+    ).axes
+    assert not [line for line in whole.lines if line.get_marker() != "None"]
+    assert len([line for line in late.lines if line.get_marker() != "None"]) == 2
+    assert num2date(late.get_xlim()[0]).date() == (dates[-1] - pd.DateOffset(months=6)).date()
+    assert "160 changes in all" in late.get_title(loc="left")
+
+
+def test_dates_name_their_first_year_and_no_money_is_no_thousand(run: Run) -> None:
+    paths = {name: arm.trajectories for name, arm in run.arms("ORVN").items()}
+    (axes,) = plots.equity_curves(paths, "equity").axes
+    dates = [label.get_text() for label in axes.get_xticklabels()]
+    assert any("2018" in label for label in dates)
+    assert axes.yaxis.get_major_formatter()(0, 0) == "0"
+    assert axes.yaxis.get_major_formatter()(50_000, 0) == "50k"
+
+
+def test_an_arm_has_one_name_in_figures_and_tables() -> None:
+    assert {arm: tables.arm_label(arm) for arm in plots.STYLES} == {
+        arm: style.label for arm, style in plots.STYLES.items()
+    }
+
+
 def test_the_replication_figure_has_a_row_per_ticker_and_leaves_out_the_unknown() -> None:
     sharpe = pd.DataFrame(
         {"ticker": ["A", "A", "B"], "arm": "unguided", "seed": [0, 1, 0], "sharpe_ratio": [1.0, 2.0, 3.0]}
@@ -86,7 +164,7 @@ def test_the_replication_figure_has_a_row_per_ticker_and_leaves_out_the_unknown(
     figure = plots.replication(sharpe, {"a paper": {"A": 1.2}}, "title")
     drawn = labelled(figure)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A", "B"]
-    assert list(drawn["TDQN, mean"].get_xdata()) == [1.5, 3.0]
+    assert list(drawn["TDQN, unguided, mean"].get_xdata()) == [1.5, 3.0]
     assert list(drawn["a paper"].get_xdata()) == [1.2]
 
 
@@ -106,7 +184,7 @@ def test_every_figure_has_a_title_and_named_axes(run: Run, episodes: pd.DataFram
     for figure in figures:
         assert figure.axes[0].get_title(loc="left")
         assert all(axes.get_ylabel() or axes.get_xlabel() for axes in figure.axes)
-        assert figure.get_size_inches()[0] == pytest.approx(6.2)
+        assert figure.get_size_inches()[0] == pytest.approx(WIDTH)
 
 
 def _distances_for_the_colour_blind(one: str, other: str) -> list[float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,17 +11,62 @@ import pandas as pd
 from llmrl_lib.evidence.published import REFERENCE_AAPL_RUNS, REFERENCE_CLASSICAL, REPLICATION, RUNS
 from llmrl_lib.evidence.significance import one_sample_t
 from llmrl_lib.experiments.arms import CLASSICAL, Arm
+from llmrl_lib.experiments.runs import Run
+from llmrl_lib.metrics import ROWS_PER_YEAR
+from llmrl_lib.settings import TdqnSettings
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
 
 SHOWN = {  # metric: column title and format
-    "sharpe_ratio": ("Sharpe ratio", "{:.2f}"),
-    "sortino_ratio": ("Sortino ratio", "{:.2f}"),
-    "annual_return": ("annual return", "{:.1%}"),
-    "annual_volatility": ("annual volatility", "{:.1%}"),
-    "max_drawdown": ("largest drawdown", "{:.1%}"),
-    "turnover": ("turnover a year", "{:.1f}"),
+    "sharpe_ratio": ("Sharpe", "{:.2f}"),
+    "sortino_ratio": ("Sortino", "{:.2f}"),
+    "annual_return": ("return a year", "{:.1%}"),
+    "annual_volatility": ("volatility", "{:.1%}"),
+    "max_drawdown": ("drawdown", "{:.1%}"),
+    "turnover": ("turnover", "{:.1f}"),
     "exposure": ("exposure", "{:.0%}"),
 }
+LABELS = {"unguided": "TDQN, unguided", "guided": "TDQN, guided", "llm_only": "LLM only", "flag_trader": "FLAG-Trader"}
+BENCHMARK_DATES = {"train_start": "2012-01-01", "split": "2018-01-01", "end": "2020-01-01"}
+BENCHMARK_SETTINGS = ("state_length", "low_pass", "cash", "cost_rate", "short_margin", "quirks")
+ALIKE = 0.1  # buy and hold's Sharpe ratio may differ by so much between two sources of the same bars
+ENOUGH = 3  # seeds from which on a p-value is worth printing
 NEARLY = 0.95  # share of days on one side from which an agent counts as nearly constant
+
+
+def arm_label(arm: str) -> str:
+    """What an arm is called in tables: the name that figures give it."""
+    return LABELS.get(arm, arm.replace("_", " "))
+
+
+def or_sentence(table: pd.DataFrame, sentence: str) -> pd.DataFrame | Markdown:
+    """The table itself, or a sentence to display in its place where it has no rows."""
+    from IPython.display import Markdown
+
+    return table if len(table) else Markdown(sentence)
+
+
+def run_table(run: Run, ticker: str) -> pd.DataFrame:
+    """What a reader must know of a run to read its figures: a row per fact, cells are text.
+
+    The standard error of an annual Sharpe ratio over T years of independent returns is about 1/sqrt(T).
+    """
+    settings, years = run.settings, len(run.dataset.test_bars(ticker)) / ROWS_PER_YEAR
+    horizon = f", looks about {1 / (1 - settings.gamma):.1f} days ahead" if settings.gamma < 1 else ""
+    facts = {
+        "seeds": str(run.about["seeds"]),
+        "training episodes": str(settings.episodes),
+        "numbers seen each day": str(4 * (settings.state_length - 1) + 1),
+        "rows looked back, and before the first trade": str(settings.state_length),
+        "rows smoothed over": str(settings.low_pass),
+        "hidden layers": f"{settings.layers} of {settings.hidden} units",
+        "discount": f"{settings.gamma:g}{horizon}",
+        "cost of a trade": f"{100 * settings.cost_rate:g}% of its value",
+        "test years": f"{years:.1f}",
+        "standard error of an annual Sharpe ratio over them": f"about {1 / np.sqrt(years):.1f}",
+    }
+    return pd.DataFrame({"this run": facts})
 
 
 def performance_table(performance: pd.DataFrame) -> pd.DataFrame:
@@ -37,7 +82,7 @@ def performance_table(performance: pd.DataFrame) -> pd.DataFrame:
             form.format(mean[arm]) + (f" ({form.format(deviation[arm])})" if table["runs"][arm] > 1 else "")
             for arm in table.index
         ]
-    return table.rename(index=lambda arm: arm.replace("_", " ")).rename_axis(None)
+    return table.rename(index=arm_label).rename_axis(None)
 
 
 def constant_positions(arms: Mapping[str, Arm], split: str = "test") -> pd.DataFrame:
@@ -53,7 +98,7 @@ def constant_positions(arms: Mapping[str, Arm], split: str = "test") -> pd.DataF
         path = arm.trajectories[arm.trajectories["split"] == split]
         long_share = (path["position"] == 1).groupby(path["seed"]).mean()
         most = np.maximum(long_share, 1 - long_share)
-        rows[name.replace("_", " ")] = {
+        rows[arm_label(name)] = {
             "runs": len(long_share),
             "always long": (long_share == 1).mean(),
             "always short": (long_share == 0).mean(),
@@ -64,63 +109,115 @@ def constant_positions(arms: Mapping[str, Arm], split: str = "test") -> pd.DataF
     )
 
 
-def published_sharpe(ticker: str) -> dict[str, float]:
-    """Test Sharpe ratios of the unguided agent that others report for a ticker, by source; empty for unknown tickers."""
-    return {source: values[ticker] for source, values in published_by_source((ticker,)).items()}
+def published_sharpe(run: Run, ticker: str) -> dict[str, float]:
+    """Test Sharpe ratios of the unguided agent that others report for a ticker of `run`, by source; empty without any."""
+    return {source: values[ticker] for source, values in published_by_source(run).items() if ticker in values}
 
 
-def published_by_source(tickers: Iterable[str]) -> dict[str, dict[str, float]]:
-    """The same for several tickers: source to ticker to Sharpe ratio. Sources that know none of them are left out."""
-    replication, runs = REPLICATION.frame(), REFERENCE_AAPL_RUNS.frame()["sharpe"]
-    sources: dict[str, dict[Any, float]] = {
-        "TDQN paper": replication["tdqn_sharpe"].to_dict(),
-        f"replication, {RUNS} runs": replication["sharpe_mean"].to_dict(),
-        f"reference code, {len(runs)} runs": {"AAPL": float(runs.mean())},
-    }
-    listed = list(tickers)
+def published_by_source(run: Run) -> dict[str, dict[str, float]]:
+    """The same for all tickers of `run`: source to ticker to Sharpe ratio, sources that know none of them left out.
+
+    Tickers on `left_out` are not compared.
+    """
+    apart = left_out(run)
+    shown = [ticker for ticker in run.tickers if ticker not in apart]
     found = {
-        source: {ticker: values[ticker] for ticker in listed if ticker in values} for source, values in sources.items()
+        source: {ticker: values[ticker] for ticker in shown if ticker in values}
+        for source, values in _published().items()
     }
     return {source: values for source, values in found.items() if values}
 
 
-def replication_table(performance: pd.DataFrame, arm: str = "unguided") -> pd.DataFrame:
+def left_out(run: Run) -> dict[str, str]:
+    """The tickers of `run` that carry a published name but are not compared with it, and why.
+
+    A name is no proof: the dates of training and test and the settings of data and account must be the benchmark's, and
+    holding must score about what it scores on the benchmark's own bars, where those are known.
+    """
+    named = [ticker for ticker in run.tickers if any(ticker in values for values in _published().values())]
+    whole = _unlike_the_benchmark(run)
+    if whole:
+        return dict.fromkeys(named, whole)
+    performance, reference = run.performance("test"), REFERENCE_CLASSICAL.frame()["buy_and_hold"]
+    held = performance[performance["arm"] == "buy_and_hold"].set_index("ticker")["sharpe_ratio"]
+    return {
+        ticker: f"holding {ticker} scores {held[ticker]:.2f} here and {reference[ticker]:.2f} on the benchmark's bars"
+        for ticker in named
+        if ticker in held and ticker in reference and abs(held[ticker] - reference[ticker]) > ALIKE
+    }
+
+
+def left_out_sentence(run: Run) -> str:
+    """Which tickers are not compared with published values, and why, as a sentence; blank where none is left out."""
+    apart = left_out(run)
+    reasons = {why: [ticker for ticker in apart if apart[ticker] == why] for why in apart.values()}
+    return " ".join(
+        f"Not compared although the name is published: {', '.join(tickers)}, because {why}."
+        for why, tickers in reasons.items()
+    )
+
+
+def replication_table(run: Run, arm: str = "unguided") -> pd.DataFrame:
     """Our test Sharpe ratio per ticker beside every published one, with the p-value of a one-sample t-test for each.
 
-    `performance` is what `Run.performance` returns. Cells are text; "-" stands where nothing is published, or where fewer
-    than two different seeds leave nothing to test.
+    A row per ticker that has a published value. Cells are text; "-" stands where a source has none, or where there are
+    too few seeds to test.
     """
     rows: dict[str, dict[str, str]] = {}
-    sources = published_by_source(performance["ticker"].unique())
-    for ticker, table in performance.groupby("ticker", sort=False):
+    sources, performance = published_by_source(run), run.performance("test")
+    compared = {ticker for values in sources.values() for ticker in values}
+    for ticker, table in performance[performance["ticker"].isin(compared)].groupby("ticker", sort=False):
         ours = table.loc[table["arm"] == arm, "sharpe_ratio"].to_numpy()
         held = table.loc[table["arm"] == "buy_and_hold", "sharpe_ratio"]
         row = {
             "seeds": str(len(ours)),
             "ours": _mean_and_sd(ours),
-            "buy and hold": f"{held.iloc[0]:.2f}" if len(held) else "-",
+            "hold": f"{held.iloc[0]:.2f}" if len(held) else "-",
         }
         for source, values in sources.items():
             known = ticker in values
             row[source] = f"{values[str(ticker)]:.2f}" if known else "-"
-            row[f"p against {source.split(',')[0]}"] = _p_value(ours, values[str(ticker)]) if known else "-"
+            row[f"p, {source.split(',')[0]}"] = _p_value(ours, values[str(ticker)]) if known else "-"
         rows[str(ticker)] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def classical_table(performance: pd.DataFrame) -> pd.DataFrame:
-    """Test Sharpe ratios of the strategies that do not learn, ours and the reference code's on its own bars.
+def classical_table(run: Run) -> pd.DataFrame:
+    """Test Sharpe ratios of the strategies that do not learn, ours and the reference code's on its own bars, as text.
 
-    Only tickers that the reference code was run on; without any, a table without rows.
+    Only tickers that the reference code was run on and that may be compared; without any, a table without rows.
     """
+    performance, apart = run.performance("test"), left_out(run)
     ours = performance[performance["arm"].isin(CLASSICAL)].pivot(index="ticker", columns="arm", values="sharpe_ratio")
     reference = REFERENCE_CLASSICAL.frame()
-    shown = [ticker for ticker in performance["ticker"].unique() if ticker in reference.index]
+    shown = [ticker for ticker in ours.index if ticker in reference.index and ticker not in apart]
     columns = {}
     for arm in (name for name in CLASSICAL if name in ours):
-        columns[arm.replace("_", " "), "ours"] = ours[arm].reindex(shown)
-        columns[arm.replace("_", " "), "reference"] = reference[arm].reindex(shown)
+        for source, values in (("ours", ours), ("reference", reference)):
+            columns[arm_label(arm), source] = values[arm].reindex(shown).map("{:.3f}".format)
     return pd.DataFrame(columns, index=shown)
+
+
+def _published() -> dict[str, dict[Any, float]]:
+    """Test Sharpe ratios of the unguided agent as others report them: source to ticker to value."""
+    replication, runs = REPLICATION.frame(), REFERENCE_AAPL_RUNS.frame()["sharpe"]
+    return {
+        "TDQN paper": replication["tdqn_sharpe"].to_dict(),
+        f"replication, {RUNS} runs": replication["sharpe_mean"].to_dict(),
+        f"reference code, {len(runs)} runs": {"AAPL": float(runs.mean())},
+    }
+
+
+def _unlike_the_benchmark(run: Run) -> str:
+    """Why nothing in `run` can be compared with the benchmark; blank where its dates and settings are the benchmark's."""
+    for name, date in BENCHMARK_DATES.items():
+        ours = getattr(run.dataset, name)
+        if ours != pd.Timestamp(date):
+            return f"{name} of the dataset is {ours:%Y-%m-%d} and the benchmark's {date}"
+    for name in BENCHMARK_SETTINGS:
+        if getattr(run.settings, name) != getattr(TdqnSettings(), name):
+            return f"the setting {name} is not the benchmark's"
+    return ""
 
 
 def _mean_and_sd(values: np.ndarray) -> str:
@@ -130,6 +227,6 @@ def _mean_and_sd(values: np.ndarray) -> str:
 
 
 def _p_value(values: np.ndarray, published: float) -> str:
-    if len(values) < 2 or values.max() == values.min():
+    if len(values) < ENOUGH or values.max() == values.min():
         return "-"
     return f"{one_sample_t(values, published).p_value:.3f}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from llmrl_lib.plots.style import (
-    BAND,
     LONG_COLOUR,
     SHORT_COLOUR,
     Style,
@@ -20,12 +21,14 @@ from llmrl_lib.plots.style import (
     legend_below,
     panels,
     share_axis,
+    single_seeds,
     style_of,
     thousands,
     whole_numbers_on,
 )
 
-MANY_TRADES = 60  # from here on markers shrink
+MANY_TRADES = 40  # more markers than these cannot be told apart over a whole split
+DETAIL = pd.DateOffset(months=6)  # what a second panel shows of them
 
 
 def learning_curve(
@@ -50,24 +53,27 @@ def learning_curve(
             axes.axhline(level, color=style.colour, linestyle=style.dash, label=style.label, linewidth=1.4)
         for number, (label, value) in enumerate(published.items()):
             hollow(axes, last * (1.03 + 0.04 * number), value, number, label)
-        axes.set(title=title, xlabel=f"training episode (band: {BAND})", ylabel="annual Sharpe ratio, test")
+        axes.set(title=title, xlabel="training episode", ylabel="annual Sharpe ratio, test")
         whole_numbers_on(axes)
-        legend_below(figure, axes)
+        legend_below(figure)
     return figure
 
 
 def q_values(episodes: pd.DataFrame, title: str) -> Figure:
-    """The mean value that the network gives to long and to short over the test days, after each training episode."""
-    with panels(2.8) as (figure, (axes,)):
-        for column, label, colour, dash in (
-            ("q_long", "long", LONG_COLOUR, "-"),
-            ("q_short", "short", SHORT_COLOUR, (0, (5, 2))),
-        ):
-            values = by_seed(episodes, "episode", column)
-            band(axes, values.index, values, Style(f"Q of {label}", colour, dash))
-        axes.set(title=title, xlabel=f"training episode (band: {BAND})", ylabel="discounted clipped reward")
-        whole_numbers_on(axes)
-        legend_below(figure, axes)
+    """What the network gives to long and to short, mean over the test days, after each training episode.
+
+    Above the values, whose level differs from seed to seed; below each seed's own difference, which decides.
+    """
+    long, short = (by_seed(episodes, "episode", column) for column in ("q_long", "q_short"))
+    with panels(2.2, 2.0) as (figure, (levels, difference)):
+        band(levels, long.index, long, Style("Q of long", LONG_COLOUR))
+        band(levels, short.index, short, Style("Q of short", SHORT_COLOUR, (0, (5, 2))))
+        band(difference, long.index, long - short, Style("long minus short", "#222222"))
+        difference.axhline(0, color="#888888", linewidth=0.8)
+        levels.set(title=title, ylabel="value Q")
+        difference.set(xlabel="training episode", ylabel="difference")
+        whole_numbers_on(difference)
+        legend_below(figure)
     return figure
 
 
@@ -81,56 +87,82 @@ def equity_curves(paths: Mapping[str, pd.DataFrame], title: str, split: str = "t
         axes.set(title=title, ylabel="equity, currency")
         thousands(axes)
         dates_on(axes)
-        legend_below(figure, axes)
+        legend_below(figure)
     return figure
 
 
 def drawdowns(paths: Mapping[str, pd.DataFrame], title: str, split: str = "test") -> Figure:
-    """How far equity stands below its highest value so far, as a fraction, drawn downward."""
+    """How far equity stands below its highest value so far, as a fraction, drawn downward.
+
+    The bold line of an arm with several seeds is the mean of their drawdowns, not the drawdown of their mean equity.
+    The cash before the first trade counts as a value, as it does in the metrics: the entry cost is a fall.
+    """
     falls = {}
     for arm, table in paths.items():
-        top = table.groupby(["seed", "split"])["equity"].cummax()
+        before = table.assign(equity=table["equity"] / (1 + table["daily_return"]))  # the day before
+        cash = before.groupby(["seed", "split"])["equity"].transform("first")
+        top = np.maximum(table.groupby(["seed", "split"])["equity"].cummax(), cash)
         falls[arm] = table.assign(drawdown=table["equity"] / top - 1)
     with panels(2.8) as (figure, (axes,)):
         _lines(axes, falls, split, "drawdown")
         axes.set(title=title, ylabel="below the highest so far")
         share_axis(axes)
         dates_on(axes)
-        legend_below(figure, axes)
+        legend_below(figure)
     return figure
 
 
 def trades(bars: pd.DataFrame, path: pd.DataFrame, title: str) -> Figure:
     """The price with one agent's positions shaded and its changes of side marked.
 
-    `path` is one seed's trajectory on one split (columns date, position, trade_mark); `bars` are that split's.
+    `path` is one seed's trajectory on one split (columns date, position, trade_mark); `bars` are that split's. Where there
+    are too many changes to be told apart, only a second panel marks them, that of the last months.
     """
-    dates = pd.DatetimeIndex(path["date"])
-    size = 6 if (path["trade_mark"] != 0).sum() <= MANY_TRADES else 3  # points
-    closes = bars["close"].loc[dates]
-    with panels(3.2) as (figure, (axes,)):
-        axes.plot(bars.index, bars["close"], color="#222222", linewidth=1.1, label="adjusted close")
-        for side, colour, label in ((1, LONG_COLOUR, "held long"), (-1, SHORT_COLOUR, "held short")):
-            held = (path["position"] == side).to_numpy()
-            axes.fill_between(
-                dates, 0, 1, where=held, transform=axes.get_xaxis_transform(), color=colour, alpha=0.14, linewidth=0,
-                label=label, step="post",
-            )  # fmt: skip
-        for mark, marker, colour, label in ((1, "^", LONG_COLOUR, "to long"), (-1, "v", SHORT_COLOUR, "to short")):
-            made = (path["trade_mark"] == mark).to_numpy()
-            axes.plot(dates[made], closes[made], marker, color=colour, markersize=size, markeredgewidth=0, label=label)
-        axes.set(title=title, ylabel="currency per share")
-        dates_on(axes)
-        legend_below(figure, axes, 3)
+    made = int((path["trade_mark"] != 0).sum())
+    many = made > MANY_TRADES
+    with panels(*((2.4, 2.4) if many else (3.0,)), share_x=False) as (figure, drawn):
+        for axes in drawn:
+            axes.plot(bars.index, bars["close"], color="#222222", linewidth=1.1, label="adjusted close")
+            _shade_positions(axes, path)
+            axes.set(ylabel="currency per share")
+            dates_on(axes)
+        drawn[0].set(title=title)
+        _mark_changes(drawn[-1], bars, path)
+        if many:
+            first = bars.index[-1] - DETAIL
+            closes = bars.loc[first:, "close"]
+            room = 0.08 * (closes.max() - closes.min())
+            drawn[1].set_xlim(float(date2num(first)), float(date2num(bars.index[-1])))
+            drawn[1].set_ylim(closes.min() - room, closes.max() + room)
+            drawn[1].set_title(f"last six months; {made} changes in all", fontweight="normal", fontsize="medium")
+        legend_below(figure, 3)
     return figure
+
+
+def _shade_positions(axes: Axes, path: pd.DataFrame) -> None:
+    """A span for every day's holding: from its close, at which it was taken, to the next row's."""
+    start = date2num(pd.DatetimeIndex(path["date"]))
+    length = np.append(np.diff(start), 1.0)
+    for side, colour, label in ((1, LONG_COLOUR, "held long"), (-1, SHORT_COLOUR, "held short")):
+        held = (path["position"] == side).to_numpy()
+        axes.broken_barh(
+            list(zip(start[held], length[held], strict=True)), (0, 1), transform=axes.get_xaxis_transform(),
+            color=colour, alpha=0.22, linewidth=0, antialiased=False, label=label, zorder=0.5,
+        )  # fmt: skip
+
+
+def _mark_changes(axes: Axes, bars: pd.DataFrame, path: pd.DataFrame) -> None:
+    dates = pd.DatetimeIndex(path["date"])
+    closes = bars["close"].loc[dates]
+    for mark, marker, colour, label in ((1, "^", LONG_COLOUR, "to long"), (-1, "v", SHORT_COLOUR, "to short")):
+        made = (path["trade_mark"] == mark).to_numpy()
+        axes.plot(dates[made], closes[made], marker, color=colour, markersize=6, markeredgewidth=0, label=label)
 
 
 def _lines(axes: Axes, paths: Mapping[str, pd.DataFrame], split: str, column: str) -> None:
     for arm, table in paths.items():
         style, values = style_of(arm), by_seed(table[table["split"] == split], "date", column)
-        if values.shape[1] > 1:
-            axes.plot(values.index, values, color=style.colour, alpha=0.25, linewidth=0.7)
-            label = f"{style.label}, mean of {values.shape[1]} seeds"
-        else:
-            label = style.label
+        seeds = values.shape[1]
+        single_seeds(axes, values.index, values, style)
+        label = style.label if seeds == 1 else f"{style.label}, mean of {seeds}"
         axes.plot(values.index, values.mean(axis=1), color=style.colour, linestyle=style.dash, label=label)

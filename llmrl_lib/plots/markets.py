@@ -43,7 +43,7 @@ def daily_returns(bars: pd.DataFrame, ticker: str) -> Figure:
         axes.set(title=f"{ticker}: daily returns", xlabel="return of one day", ylabel="days", yscale="log")
         axes.set_ylim(0.7)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        legend_below(figure, axes)
+        legend_below(figure)
     return figure
 
 
@@ -60,5 +60,5 @@ def memory(bars: pd.DataFrame, ticker: str, longest: int = 60) -> Figure:
         ):
             axes.plot(lags, [series.autocorr(int(lag)) for lag in lags], dash, color=colour, label=label)
         axes.set(title=f"{ticker}: memory", xlabel="lag, trading days", ylabel="autocorrelation")
-        legend_below(figure, axes, 3)
+        legend_below(figure, 3)
     return figure

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from llmrl_lib.plots.style import hollow, legend_below, panels, spread, style_of
+from llmrl_lib.plots.style import SINGLE, hollow, legend_below, panels, spread, style_of
 
 
 def replication(
@@ -24,7 +24,9 @@ def replication(
         style = style_of(arm)
         ours = sharpe[sharpe["arm"] == arm]
         heights = ours["ticker"].map(rows).to_numpy(float)
-        axes.plot(ours["sharpe_ratio"], heights, "|", color=style.colour, markersize=13, alpha=0.6, label="one seed")
+        axes.plot(
+            ours["sharpe_ratio"], heights, "|", color=style.colour, markersize=13, mew=1.6, alpha=0.8, label=SINGLE
+        )
         means = ours.groupby("ticker", sort=False)["sharpe_ratio"].mean()
         axes.plot(means, means.index.map(rows), "o", color=style.colour, markersize=8, label=f"{style.label}, mean")
         held = sharpe[sharpe["arm"] == "buy_and_hold"].set_index("ticker")["sharpe_ratio"]
@@ -39,7 +41,7 @@ def replication(
         axes.axvline(0, color="#888888", linewidth=0.8)
         axes.set(title=title, xlabel="annual Sharpe ratio, test", yticks=list(rows.values()), yticklabels=list(rows))
         axes.set_ylim(-0.6, len(tickers) - 0.4)
-        legend_below(figure, axes)
+        legend_below(figure)
     return figure
 
 

@@ -16,13 +16,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-WIDTH = 6.2  # inches; with 11 point letters readable at 360 pixels and not coarse at 700
+WIDTH = 5.0  # inches; 10 point letters are 9 pixels high on a phone, where a figure is about 330 pixels wide
 LOW, HIGH = 0.1, 0.9  # quantiles over seeds that shaded bands show
-BAND = "10% to 90% of seeds"
+FEW = 5  # fewer seeds than these have no quantiles: they are drawn one by one
+SINGLE = "single seeds"
 LONG_COLOUR, SHORT_COLOUR = "#009E73", "#D55E00"
 
 
@@ -36,8 +37,8 @@ class Style:
 
 
 STYLES = {
-    "unguided": Style("TDQN", "#0072B2"),
-    "guided": Style("guided TDQN", "#D55E00"),
+    "unguided": Style("TDQN, unguided", "#0072B2"),
+    "guided": Style("TDQN, guided", "#D55E00"),
     "llm_only": Style("LLM only", "#009E73", (0, (6, 1))),
     "flag_trader": Style("FLAG-Trader", "#CC79A7", (0, (3, 1))),
     "placebo": Style("placebo", "#E69F00", (0, (1, 1))),
@@ -49,9 +50,9 @@ STYLES = {
 PUBLISHED_MARKERS = ("o", "s", "D", "^")
 
 _RC: dict[Any, Any] = {
-    "figure.dpi": 160,
-    "font.size": 11,
-    "axes.titlesize": 12,
+    "figure.dpi": 200,
+    "font.size": 10,
+    "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -60,7 +61,8 @@ _RC: dict[Any, Any] = {
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.7,
     "legend.frameon": False,
-    "legend.fontsize": 10,
+    "legend.fontsize": 9.5,
+    "legend.columnspacing": 1.2,
     "lines.linewidth": 1.8,
 }
 
@@ -92,12 +94,24 @@ def panels(*heights: float, share_x: bool = True) -> Iterator[tuple[Figure, list
         plt.close(figure)
 
 
-def band(axes: Axes, x: Any, table: pd.DataFrame, style: Style, label: str | None = None) -> None:
-    """The mean over the columns (seeds) of `table` as a line, and a band from the 10% to the 90% quantile."""
-    axes.plot(x, table.mean(axis=1), color=style.colour, linestyle=style.dash, label=label or style.label)
-    if table.shape[1] > 1:
+def band(axes: Axes, x: Any, table: pd.DataFrame, style: Style) -> None:
+    """The mean over the columns (seeds) of `table` as a line, with a band from the 10% to the 90% quantile.
+
+    Fewer than FEW seeds are drawn one by one instead: quantiles of so few would be made up between them.
+    """
+    if table.shape[1] >= FEW:
         low, high = table.quantile(LOW, axis=1), table.quantile(HIGH, axis=1)
-        axes.fill_between(x, low, high, color=style.colour, alpha=0.2, linewidth=0)
+        axes.fill_between(x, low, high, color=style.colour, alpha=0.2, linewidth=0, label="10% to 90% of seeds")
+    else:
+        single_seeds(axes, x, table, style)
+    axes.plot(x, table.mean(axis=1), color=style.colour, linestyle=style.dash, label=style.label)
+
+
+def single_seeds(axes: Axes, x: Any, table: pd.DataFrame, style: Style) -> None:
+    """Each column (seed) of `table` as a thin line; a single one is left to the line of the mean."""
+    if table.shape[1] > 1:
+        lines = axes.plot(x, table, color=style.colour, alpha=0.55, linewidth=0.9)
+        lines[0].set_label(SINGLE)
 
 
 def hollow(axes: Axes, x: Any, y: Any, number: int, label: str | None) -> None:
@@ -106,20 +120,22 @@ def hollow(axes: Axes, x: Any, y: Any, number: int, label: str | None) -> None:
     axes.plot(x, y, marker, markerfacecolor="white", markeredgecolor="black", markersize=8, label=label, zorder=5)
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """One legend under the figure, where it covers nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
+def legend_below(figure: Figure, columns: int = 2) -> None:
+    """One legend for all panels under the figure, where it covers nothing; what is named alike is named once."""
+    named: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
     width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.22 * -(-len(unique) // columns))
-    figure.legend(list(unique.values()), list(unique), loc="outside lower center", ncols=columns)
+    figure.set_size_inches(width, height + 0.22 * -(-len(named) // columns))
+    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=columns)
 
 
 def dates_on(axes: Axes) -> None:
-    """Few, short dates along the bottom."""
-    locator = AutoDateLocator(minticks=3, maxticks=7)
+    """Few, short dates along the bottom; the first one tells its year."""
+    locator = AutoDateLocator(minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(_Dates(locator, show_offset=False))
 
 
 def whole_numbers_on(axes: Axes) -> None:
@@ -139,9 +155,23 @@ def share_axis(axes: Axes) -> None:
 
 def thousands(axes: Axes) -> None:
     """Money in thousands along the side."""
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k" if value else "0")
 
 
 def spread(count: int) -> np.ndarray:
     """Small vertical offsets for `count` markers of one row, centred on 0."""
     return np.linspace(-0.27, 0.27, count) if count > 1 else np.zeros(count)
+
+
+class _Dates(ConciseDateFormatter):
+    """Short dates whose first label in view names its year, which matplotlib leaves out."""
+
+    def format_ticks(self, values: Any) -> list[str]:
+        labels = super().format_ticks(values)
+        low, high = sorted(self.axis.get_view_interval()) if self.axis is not None else (-np.inf, np.inf)
+        seen = [number for number, value in enumerate(values) if low <= value <= high]
+        if seen:
+            year = f"{num2date(values[seen[0]]):%Y}"
+            if labels[seen[0]] != year:
+                labels[seen[0]] += f"\n{year}"
+        return labels

@@ -13,13 +13,19 @@ __version__ = "0.1.0"
 
 _HOME = {  # public name: the module that holds it
     "load_dataset": "llmrl_lib.market.dataset",
+    "check_dataset": "llmrl_lib.market.check",
+    "DatasetError": "llmrl_lib.market.defects",
     "simulate": "llmrl_lib.trading.accounting",
     "TradingEnv": "llmrl_lib.trading.environment",
     "train_tdqn": "llmrl_lib.trading.tdqn",
     "TdqnSettings": "llmrl_lib.settings",
+    "Quirks": "llmrl_lib.settings",
+    "SettingsError": "llmrl_lib.settings",
     "load_profile": "llmrl_lib.settings",
     "open_run": "llmrl_lib.experiments",
     "run_arm": "llmrl_lib.experiments",
+    "ExperimentError": "llmrl_lib.experiments",
+    "CheckpointError": "llmrl_lib.trading.checkpoint",
 }
 _MODULES = {  # public modules
     "metrics": "llmrl_lib.metrics",

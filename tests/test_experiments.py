@@ -3,21 +3,24 @@
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 
-from llmrl_lib.experiments import ExperimentError, Run, load_arm, open_run, run_arm, run_suite
+from llmrl_lib.experiments import ExperimentError, Run, load_arm, open_run, run_arm, run_suite, suite
 from llmrl_lib.experiments.arms import CLASSICAL
-from llmrl_lib.experiments.execution import execute_notebook
+from llmrl_lib.experiments.execution import execute_notebook, with_names
 from llmrl_lib.experiments.folders import explain, first_difference, write_text, write_whole
+from llmrl_lib.experiments.processes import alone_in
 from llmrl_lib.market.dataset import load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings, load_profile
 
@@ -100,21 +103,96 @@ def test_an_unknown_arm_is_named(tmp_path: Path) -> None:
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_numbers(smoke_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
-    command = [sys.executable, "-c", "from llmrl_lib.cli import app; app()", "run", "--dataset", str(EMBEDDED)]
+    code = "from llmrl_lib.trading import tasks; tasks.SECONDS_BETWEEN_CHECKPOINTS = 0; "
+    code += "from llmrl_lib.cli import app; app()"
+    command = [sys.executable, "-c", code, "run", "--dataset", str(EMBEDDED)]
     command += ["--tickers", "ORVN", "--profile", "smoke", "--out", str(out), "--jobs", "1"]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (out / "ORVN" / "unguided" / "progress.json").is_file() and time.monotonic() < deadline:
+    folder, deadline = out / "ORVN" / "unguided", time.monotonic() + 120
+    saved = folder / "checkpoints"
+    while (
+        not ((folder / "progress.json").is_file() and any(saved.glob("*.safetensors"))) and time.monotonic() < deadline
+    ):
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (out / "ORVN" / "unguided" / "manifest.json").exists()
-    folder = out / "ORVN" / "unguided"
+    assert not (folder / "manifest.json").exists()
+    assert list(saved.glob("*.safetensors"))
     run_arm(load_dataset(EMBEDDED), "ORVN", "unguided", SMOKE, folder)
     for name in ("metrics.csv", "trajectories.csv.gz", "weights.safetensors"):
         assert (folder / name).read_bytes() == (smoke_run / "ORVN" / "unguided" / name).read_bytes(), name
+    assert not saved.exists()
+
+
+def test_checkpoints_that_a_kill_left_in_a_finished_arm_are_removed(smoke_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(smoke_run / "ORVN" / "buy_and_hold", tmp_path / "arm")
+    (folder / "checkpoints").mkdir()
+    run_arm(load_dataset(EMBEDDED), "ORVN", "buy_and_hold", SMOKE, folder)
     assert not (folder / "checkpoints").exists()
+
+
+def test_the_processes_are_shared_by_the_arms_that_are_still_to_train(
+    smoke_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(smoke_run, tmp_path / "run")
+    (folder / "KSTV" / "unguided" / "manifest.json").unlink()
+    given = []
+
+    def work_off(tasks: list[suite.Task], _jobs: int, _display: object) -> list[suite.Failure]:
+        given.extend(task.call.workers for task in tasks if task.what == "unguided")
+        return []
+
+    monkeypatch.setattr(suite, "_work_off", work_off)
+    run_suite(EMBEDDED, ["ORVN", "KSTV"], SMOKE, folder, jobs=8, notebooks=False)
+    assert given == [8, 8]
+
+
+def test_a_run_folder_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with alone_in(tmp_path), pytest.raises(ExperimentError, match=rf"process {os.getpid()} on \S+ is at work in"):
+        run_suite(EMBEDDED, ["ORVN"], SMOKE, tmp_path, 1, arms=("buy_and_hold",), notebooks=False)
+    assert not (tmp_path / "run.toml").exists()
+
+
+def test_the_lock_of_a_killed_process_is_not_in_the_way(tmp_path: Path) -> None:
+    code = "import os, sys; from pathlib import Path; from llmrl_lib.experiments.processes import alone_in\n"
+    code += "with alone_in(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -signal.SIGKILL
+    assert (tmp_path / ".lock").read_text().startswith("process ")
+    outcome = run_suite(EMBEDDED, ["ORVN"], SMOKE, tmp_path, 1, arms=("buy_and_hold",), notebooks=False)
+    assert outcome.finished == ("ORVN",)
+
+
+def test_a_run_behind_a_link_finds_its_dataset(tmp_path: Path) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "runs").symlink_to(tmp_path / "far" / "away")
+    run_suite(EMBEDDED, ["ORVN"], SMOKE, tmp_path / "runs" / "first", 1, arms=("buy_and_hold",), notebooks=False)
+    assert open_run(tmp_path / "runs" / "first").dataset.tickers[0] == "ORVN"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: re.sub(r"(?m)^tickers.*$", "", text), "it lacks tickers"),
+        (lambda text: re.sub(r"(?m)^tickers.*$", "tickers = 3", text), "it lacks a list of tickers"),
+    ],
+)
+def test_a_damaged_run_is_one_sentence(
+    smoke_run: Path, tmp_path: Path, change: Callable[[str], str], said: str
+) -> None:
+    (tmp_path / "run.toml").write_text(change((smoke_run / "run.toml").read_text()))
+    sentence = rf"run\.toml is damaged \({said}\); delete {tmp_path} and run again"
+    with pytest.raises(ExperimentError, match=sentence):
+        open_run(tmp_path)
+    with pytest.raises(ExperimentError, match=sentence):
+        run_suite(EMBEDDED, ["ORVN"], SMOKE, tmp_path, jobs=1)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"ticker": "ORVN"}', "{"])
+def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(ExperimentError, match=rf"manifest\.json is damaged \(.+\); delete {tmp_path} and run again"):
+        load_arm(tmp_path)
 
 
 def test_a_broken_ticker_spares_the_others(tmp_path: Path) -> None:
@@ -194,6 +272,46 @@ def test_executed_notebooks_tell_nothing_about_the_machine(smoke_run: Path) -> N
         text = path.read_text("utf-8")
         for place in (str(ROOT), str(smoke_run.parent), sys.prefix, str(Path.home()) + "/"):
             assert place not in text, f"{path.name} holds {place}"
+
+
+def test_only_whole_paths_are_renamed() -> None:
+    names = {"/code": ".", "/code/env": "[environment]", "/home/ann": "~", "/": "?"}
+    for text, expected in {
+        "<code>/code/a.py</code>": "<code>./a.py</code>",
+        "/srv/code, /code-old, /code.old, /codes": "/srv/code, /code-old, /code.old, /codes",
+        "see /code.": "see ..",
+        "file:///code/x '/code/env/bin'": "file://./x '[environment]/bin'",
+        "\x1b[32m/home/ann/x.py\x1b[0m": "\x1b[32m~/x.py\x1b[0m",
+        "/code:/code": ".:.",
+    }.items():
+        assert with_names([text], names) == [expected]
+    assert with_names({"image/png": "/code", "text/plain": "/code"}, names) == {"image/png": "/code", "text/plain": "."}
+
+
+def test_executed_notebooks_name_run_and_dataset_wherever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = shutil.copytree(EMBEDDED, tmp_path / "data"), tmp_path / "run"
+    code = "import llmrl_lib as ll\nrun = ll.open_run(run_folder)\nprint(run.path.resolve() / 'x', run.dataset.path)"
+    _notebook(tmp_path / "told.ipynb", "run_folder = ''\nticker = ''", code)
+    monkeypatch.setattr(suite, "notebook_folder", lambda: tmp_path)
+    monkeypatch.setattr(suite, "TICKER_NOTEBOOKS", ("told",))
+    monkeypatch.setattr(suite, "RUN_NOTEBOOKS", ())
+    assert not run_suite(data, ["ORVN"], SMOKE, out, 1, arms=("buy_and_hold",)).failures
+    told = nbformat.read(out / "notebooks" / "ORVN" / "told.ipynb", 4)
+    assert told.cells[-1].outputs[0].text == "[run]/x [dataset]\n"
+
+
+def test_two_executions_of_a_notebook_do_not_share_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, parts = _notebook(tmp_path / "source.ipynb", "number = 1", "print(number)"), []
+
+    def execute(source: Path, part: Path, *_: object) -> None:
+        parts.append(part.name)
+        shutil.copyfile(source, part)
+
+    monkeypatch.setattr("llmrl_lib.experiments.execution._execute", execute)
+    execute_notebook(source, tmp_path / "out.ipynb", {})
+    assert parts == [f"out.{os.getpid()}.part.ipynb"]
 
 
 def test_an_executed_notebook_is_kept_until_its_inputs_change(tmp_path: Path) -> None:

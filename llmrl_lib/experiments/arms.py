@@ -73,7 +73,7 @@ def run_arm(
     if (folder / SETTINGS).is_file():
         refuse_other_settings(folder, read_toml(folder / SETTINGS), request)
         if (folder / MANIFEST).is_file():
-            return load_arm(folder)
+            return _without_checkpoints(folder)
     train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
     write_toml(folder / SETTINGS, request)
     if arm in CLASSICAL:
@@ -83,14 +83,16 @@ def run_arm(
     _write_performance(folder, train, test, profile.tdqn.cash)
     manifest = {name: request[name] for name in ("ticker", "arm", "dataset", "dataset_hash", "seeds")}
     _write_manifest(folder, {**manifest, "profile": profile.name, **about})
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return load_arm(folder)
+    return _without_checkpoints(folder)
 
 
 def load_arm(folder: Path) -> Arm:
     """Reads a finished arm; ExperimentError where there is none."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        lacking = [name for name in ("ticker", "arm") if not isinstance(manifest, dict) or name not in manifest]
+        if lacking:
+            raise ValueError(f"it lacks {lacking[0]}")
     except FileNotFoundError:
         raise ExperimentError(
             f"{folder} holds no finished arm; give its llmrl run command (again) to make it"
@@ -134,6 +136,12 @@ class Arm:
         from safetensors.numpy import load_file
 
         return load_file(self.folder / "weights.safetensors")
+
+
+def _without_checkpoints(folder: Path) -> Arm:
+    """Reads a finished arm, whose checkpoints are of no more use."""
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return load_arm(folder)
 
 
 def _train(

@@ -96,5 +96,5 @@ def _read(work: Work) -> tuple[int, float] | None:
     try:
         said = json.loads((work.folder / FILE).read_text("utf-8"))
         return int(said["episodes"]), float(said["test_sharpe"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None

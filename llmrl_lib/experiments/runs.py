@@ -13,25 +13,35 @@ import pandas as pd
 
 from llmrl_lib.experiments.arms import ARMS, MANIFEST, Arm, load_arm
 from llmrl_lib.experiments.folders import ExperimentError, read_toml, refuse_other_settings, write_toml
+from llmrl_lib.experiments.processes import LOCK
 from llmrl_lib.market.dataset import Dataset, load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings, tdqn_settings, to_table
 
 RUN = "run.toml"
+KEYS = ("dataset", "profile", "tickers", "dataset_name", "dataset_hash", "seeds", "tdqn")
 
 
 def open_run(path: str | Path) -> Run:
-    """The run in folder `path`; ExperimentError, with the command that makes one, where there is none."""
+    """The run in folder `path`; ExperimentError where it is damaged and, with the command that makes one, where it is not."""
     folder = Path(path)
     if not (folder / RUN).is_file():
         command = f"llmrl run --dataset data/embedded --profile quick --out runs/{folder.name}"
         raise ExperimentError(f"there is no run in {folder}; make it with: {command}")
-    return Run(folder, read_toml(folder / RUN))
+    return Run(folder, _read(folder))
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raises ExperimentError for a folder that holds something else than a run."""
+    if not folder.exists() or (folder / RUN).is_file():
+        return
+    if not folder.is_dir() or any(path.name != LOCK for path in folder.iterdir()):
+        raise ExperimentError(f"{folder} is not empty and holds no run; give another folder with --out")
 
 
 def start_run(folder: Path, dataset: Dataset, profile: Profile, tickers: Iterable[str]) -> Run:
-    """Writes `run.toml`, or adds tickers to the one that is there.
+    """Writes `run.toml`, or adds tickers to the one that is there. No other process may do so at the same time.
 
-    Raises ExperimentError for a folder that holds a run of another dataset, profile or seeds.
+    Raises ExperimentError for a folder that holds a run of another dataset, profile or seeds, or a damaged one.
     """
     asked = {
         "dataset_name": dataset.name,
@@ -41,11 +51,9 @@ def start_run(folder: Path, dataset: Dataset, profile: Profile, tickers: Iterabl
     }
     known: list[str] = []
     if (folder / RUN).is_file():
-        made = read_toml(folder / RUN)
+        made = _read(folder)
         known = made["tickers"]
         refuse_other_settings(folder, {name: made.get(name) for name in asked}, asked)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ExperimentError(f"{folder} is not empty and holds no run; give another folder with --out")
     listed = [*known, *(ticker for ticker in tickers if ticker not in known)]
     where = Path(os.path.relpath(dataset.path.resolve(), folder.resolve())).as_posix()
     write_toml(folder / RUN, {"dataset": where, "profile": profile.name, "tickers": listed, **asked})
@@ -76,10 +84,15 @@ class Run:
         """The tickers with at least one finished arm, in the order in which they were asked for."""
         return tuple(ticker for ticker in self.about["tickers"] if self._finished(ticker))
 
+    @property
+    def dataset_path(self) -> Path:
+        """The folder of the dataset; run.toml names it from where the run folder really is, links followed."""
+        return Path(os.path.normpath(self.path.resolve() / self.about["dataset"]))
+
     @cached_property
     def dataset(self) -> Dataset:
         """The dataset of the run; ExperimentError if its files have changed since, DatasetError if they are gone."""
-        dataset = load_dataset(Path(os.path.normpath(self.path / self.about["dataset"])))
+        dataset = load_dataset(self.dataset_path)
         if dataset.content_hash() != self.about["dataset_hash"]:
             what = f"the dataset {dataset.name} has changed since {self.path} was made from it"
             raise ExperimentError(f"{what}; bring the old files back, or run again into another folder")
@@ -107,3 +120,14 @@ class Run:
 
     def _finished(self, ticker: str) -> list[str]:
         return [name for name in ARMS if (self.path / ticker / name / MANIFEST).is_file()]
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The content of `run.toml`."""
+    about = read_toml(folder / RUN)
+    lacking = [name for name in KEYS if name not in about]
+    if not lacking and not isinstance(about["tickers"], list):
+        lacking = ["a list of tickers"]
+    if lacking:
+        raise ExperimentError(f"{folder / RUN} is damaged (it lacks {lacking[0]}); delete {folder} and run again")
+    return about

@@ -1,7 +1,7 @@
 """A whole run: every arm of every ticker, then the notebooks that tell it, in parallel processes, resumable.
 
-Processes share nothing but the run folder: each leaves finished arms there, and a small file that says how far the arm it
-works on has come. The same tasks can therefore be spread over machines that see one file system.
+Workers share nothing but the run folder: each leaves finished arms there, and a small file that says how far the arm it
+works on has come. One run at a time works in a folder.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joblib import Parallel, delayed
+from joblib import delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from llmrl_lib.experiments.arms import ARMS, LEARNED, MANIFEST, run_arm
 from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
 from llmrl_lib.experiments.folders import ExperimentError, explain, write_text
+from llmrl_lib.experiments.processes import alone_in, in_workers, stop_workers
 from llmrl_lib.experiments.progress import FILE as PROGRESS
 from llmrl_lib.experiments.progress import Display, Work
-from llmrl_lib.experiments.runs import open_run, start_run
+from llmrl_lib.experiments.runs import open_run, refuse_foreign, start_run
 from llmrl_lib.market.dataset import Dataset, load_dataset
 from llmrl_lib.market.defects import DatasetError
 from llmrl_lib.settings import Profile
@@ -81,7 +82,8 @@ def run_suite(
 
     `tickers` None means all of the dataset's; `jobs` is the number of processes, 0 one per processor. What is finished and
     made with the same settings is kept, what is unfinished is continued. A failure spares the other tickers; a ticker with
-    a failed arm gets no notebooks. Raises DatasetError and ExperimentError for what is wrong before any work begins.
+    a failed arm gets no notebooks. Raises DatasetError and ExperimentError for what is wrong before any work begins, another
+    run at work in `out` included.
     """
     folder, jobs = Path(out), jobs or os.cpu_count() or 1
     dataset = load_dataset(dataset_path)
@@ -89,21 +91,15 @@ def run_suite(
     for ticker in tickers:
         if ticker not in dataset.tickers:
             raise ExperimentError(f"{dataset.name} has no ticker {ticker!r}; it has {', '.join(dataset.tickers)}")
-    start_run(folder, dataset, profile, tickers)
-    display = display or Display(None)
-
-    failures = _unusable(dataset, tickers)
-    sound = [ticker for ticker in tickers if ticker not in {failure.ticker for failure in failures}]
-    learned = len(sound) * sum(arm in LEARNED for arm in arms)
-    workers = max(1, jobs // max(1, learned))
-    arm_tasks = [
-        _arm_task(dataset.path, ticker, arm, profile, folder / ticker / arm, workers)
-        for arm in sorted(arms, key=lambda name: name not in LEARNED)
-        for ticker in sound
-    ]
-    failures += _work_off(arm_tasks, jobs, display)
-    if notebooks:
-        failures += _tell(folder, sound, failures, jobs, display)
+    refuse_foreign(folder)
+    with alone_in(folder):
+        start_run(folder, dataset, profile, tickers)
+        display = display or Display(None)
+        failures = _unusable(dataset, tickers)
+        sound = [ticker for ticker in tickers if ticker not in {failure.ticker for failure in failures}]
+        failures += _work_off(_arm_tasks(dataset.path, sound, arms, profile, folder, jobs), jobs, display)
+        if notebooks:
+            failures += _tell(folder, sound, failures, jobs, display)
     failed = {failure.ticker for failure in failures}
     return Outcome(tuple(ticker for ticker in tickers if ticker not in failed), tuple(failures))
 
@@ -133,9 +129,18 @@ def _unusable(dataset: Dataset, tickers: Sequence[str]) -> list[Failure]:
     return failures
 
 
-def _arm_task(data: Path, ticker: str, arm: str, profile: Profile, folder: Path, workers: int) -> Task:
-    episodes = profile.tdqn.episodes * len(profile.seeds) if arm in LEARNED else 1
-    return Task(ticker, arm, _ArmCall(data, ticker, arm, profile, folder, workers), folder, episodes)
+def _arm_tasks(
+    data: Path, tickers: Sequence[str], arms: Sequence[str], profile: Profile, folder: Path, jobs: int
+) -> list[Task]:
+    """A task per arm and ticker, learned arms first; those that are still to train share the processes."""
+    places = {(ticker, arm): folder / ticker / arm for arm in arms for ticker in tickers}
+    to_train = [arm in LEARNED and not (place / MANIFEST).is_file() for (_, arm), place in places.items()]
+    workers = max(1, jobs // max(1, sum(to_train)))
+    tasks = []
+    for (ticker, arm), place in sorted(places.items(), key=lambda entry: entry[0][1] not in LEARNED):
+        episodes = profile.tdqn.episodes * len(profile.seeds) if arm in LEARNED else 1
+        tasks.append(Task(ticker, arm, _ArmCall(data, ticker, arm, profile, place, workers), place, episodes))
+    return tasks
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,8 @@ class _NotebookCall:
         if self.ticker:
             parameters["ticker"] = self.ticker
         source = notebook_folder() / f"{self.name}.ipynb"
-        execute_notebook(source, place / source.name, parameters, _inputs(self.folder, self.ticker))
+        places = {self.folder: "[run]", open_run(self.folder).dataset_path: "[dataset]"}
+        execute_notebook(source, place / source.name, parameters, _inputs(self.folder, self.ticker), places)
 
 
 def _inputs(folder: Path, ticker: str) -> Iterator[bytes]:
@@ -201,11 +207,14 @@ def _work_off(tasks: Sequence[Task], jobs: int, display: Display) -> Iterator[Fa
     with display.showing(work):
         try:
             calls = (delayed(_attempt)(number, task) for number, task in left.copy().items())
-            for number, failure in Parallel(n_jobs=min(jobs, len(tasks)), return_as="generator_unordered")(calls):
+            for number, failure in in_workers(calls, min(jobs, len(tasks))):
                 del left[number]
                 display.ended(number, failure is None)
                 if failure:
                     failures.append(failure)
+        except KeyboardInterrupt:
+            stop_workers()
+            raise
         except TerminatedWorkerError:
             why = "a process was killed, perhaps for want of memory; give the same command again, with fewer --jobs"
             failures += [Failure(task.ticker, task.what, why, traceback.format_exc()) for task in left.values()]

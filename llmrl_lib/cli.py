@@ -5,7 +5,6 @@ Every expected error is one sentence on standard error and exit code 2; a run wi
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -107,8 +106,7 @@ def _plain_errors(debug: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _say("stopped; what is finished is kept, give the same command again to go on")
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)  # worker processes that still compute are not waited for
+        raise typer.Exit(INTERRUPTED) from None
     except (ValueError, OSError) as error:
         if debug:
             raise

@@ -1,10 +1,14 @@
 """The command line: what goes wrong is one clear sentence and an exit code, never a traceback."""
 
+import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -131,12 +135,68 @@ def test_a_book_of_nothing_says_how_to_make_a_run(tmp_path: Path) -> None:
 
 
 def test_the_finished_run_is_kept_when_asked_for_again(smoke_run: Path) -> None:
+    anew = ("run.toml", ".lock")
     before = {
-        path: path.stat().st_mtime_ns for path in smoke_run.rglob("*") if path.is_file() and path.name != "run.toml"
+        path: path.stat().st_mtime_ns for path in smoke_run.rglob("*") if path.is_file() and path.name not in anew
     }
     result = call("run", "--dataset", EMBEDDED, "--tickers", "ORVN", "--profile", "smoke", "--out", smoke_run)
     assert result.exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.fixture
+def working(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long run in tmp_path / "run", at work in four processes that have four more, in a session of its own."""
+    command = [sys.executable, "-c", "from llmrl_lib.cli import app; app()", "run", "--dataset", str(EMBEDDED)]
+    command += ["--tickers", "ORVN", "--profile", "quick", "--out", str(tmp_path / "run"), "--jobs", "4"]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "ORVN" / "unguided" / "progress.json").is_file() and time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended too early"
+        time.sleep(0.02)
+    yield process
+    for number in _session(process):
+        os.kill(number, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.slow
+def test_a_second_run_of_a_folder_is_refused_and_a_stopped_one_says_one_sentence(
+    working: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    result = call("run", "--dataset", EMBEDDED, "--tickers", "KSTV", "--profile", "quick", "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert f"process {working.pid} on {socket.gethostname()} is at work in {tmp_path / 'run'}" in one_sentence(result)
+    os.killpg(working.pid, signal.SIGINT)
+    assert working.communicate(timeout=60)[1] == (
+        "llmrl: stopped; what is finished is kept, give the same command again to go on\n"
+    )
+    assert working.returncode == 130
+    assert _all_gone(working)
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_killed_run_end_by_themselves(working: subprocess.Popen[str]) -> None:
+    assert len(_session(working)) > 8
+    working.kill()
+    assert _all_gone(working)
+    assert working.communicate()[1] == ""
+
+
+def _all_gone(process: subprocess.Popen[str]) -> bool:
+    """Whether all processes of its session end within half a minute."""
+    deadline = time.monotonic() + 30
+    while _session(process) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not _session(process)
+
+
+def _session(process: subprocess.Popen[str]) -> list[int]:
+    """The numbers of the living processes of its session."""
+    listed = subprocess.run(["ps", "-o", "pid=,stat=", "-s", str(process.pid)], capture_output=True, text=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if "Z" not in line.split()[1]]
 
 
 def test_help_starts_fast_and_without_torch() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import typer
 
 import llmrl_lib
 from llmrl_lib.book import build_book
-from llmrl_lib.book.pages import settings_table
+from llmrl_lib.book.pages import generated_pages, settings_table
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.cli import app
-from llmrl_lib.experiments import ExperimentError
+from llmrl_lib.experiments import ExperimentError, open_run
 from llmrl_lib.settings import Quirks, TdqnSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +100,47 @@ def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
 
 
 def test_a_run_without_notebooks_has_no_book(tmp_path: Path) -> None:
-    (tmp_path / "run.toml").write_text('profile = "smoke"\ntickers = []\n')
+    about = (
+        'dataset = ""\nprofile = "smoke"\ntickers = []\ndataset_name = ""\ndataset_hash = ""\nseeds = 2\ntdqn = {}\n'
+    )
+    (tmp_path / "run.toml").write_text(about)
     with pytest.raises(ExperimentError, match="holds no executed notebooks; give its llmrl run command again"):
         build_book(tmp_path)
+
+
+def test_an_arm_that_is_not_finished_is_a_dash_on_the_front_page(smoke_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("book"))
+    (folder / "KSTV" / "unguided" / "manifest.json").unlink()
+    page = generated_pages(open_run(folder))["_generated/summary.md"]
+    orvn = open_run(smoke_run).arms("ORVN")["unguided"].performance.query("split == 'test'")["sharpe_ratio"].mean()
+    assert f"| unguided | {orvn:.2f} | - | {orvn:.2f} |" in page
+    assert "A dash stands where an arm is not finished" in page
+    assert "nan" not in page
+    assert "A dash" not in generated_pages(open_run(smoke_run))["_generated/summary.md"]
+
+
+def test_the_old_book_is_whole_until_the_new_one_takes_its_place(
+    smoke_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("book"))
+    (folder / "book").mkdir()
+    (folder / "book" / "index.html").write_text("old")
+
+    def build(_source: Path, work: Path, _strict: bool) -> None:
+        (work / "_build" / "html").mkdir(parents=True)
+        (work / "_build" / "html" / "index.html").write_text("new")
+
+    replaced = Path.replace
+    whole = []
+
+    def replace(path: Path, target: Path) -> Path:
+        if target == folder / "book":
+            whole.append(sum(page.read_text() == "old" for page in folder.rglob("index.html")))
+        return replaced(path, target)
+
+    monkeypatch.setattr("llmrl_lib.book._write_source", lambda *_: None)
+    monkeypatch.setattr("llmrl_lib.book._build", build)
+    monkeypatch.setattr(Path, "replace", replace)
+    assert build_book(folder).read_text() == "new"
+    assert whole == [1]
+    assert not list(folder.glob(".book-*"))

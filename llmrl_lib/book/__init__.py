@@ -39,7 +39,7 @@ def build_book(run_folder: str | Path, strict: bool = False) -> Path:
         _build(source, Path(work), strict)
         book = run.path / "book"
         if book.exists():
-            shutil.rmtree(book)
+            book.replace(Path(work) / "old")  # removing its many files takes long enough to be killed in between
         (Path(work) / "_build" / "html").replace(book)
     return book / "index.html"
 

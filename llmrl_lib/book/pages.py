@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def _summary(run: Run) -> str:
         list(run.tickers)
     ]
     rows = [
-        (arm.replace("_", " "), *(f"{value:.2f}" for value in sharpe.loc[arm]), f"{sharpe.loc[arm].mean():.2f}")
+        (arm.replace("_", " "), *(_figure(value) for value in sharpe.loc[arm]), _figure(sharpe.loc[arm].mean()))
         for arm in sharpe.index
     ]
     seeds = int(run.about["seeds"])
@@ -83,7 +84,13 @@ def _summary(run: Run) -> str:
     intro = (
         f"This book shows the run **{run.name}**: dataset *{run.dataset.title}*, profile *{run.profile}* ({learned})."
     )
-    return f"{intro}\n\n{_table(('annual Sharpe ratio, test', *run.tickers, 'mean'), rows)}"
+    table = _table(("annual Sharpe ratio, test", *run.tickers, "mean"), rows)
+    dashes = "\nA dash stands where an arm is not finished; means are over the tickers that have a figure.\n"
+    return f"{intro}\n\n{table}" + (dashes if sharpe.isna().to_numpy().any() else "")
+
+
+def _figure(value: float) -> str:
+    return "-" if isnan(value) else f"{value:.2f}"
 
 
 def _ticker_page(run: Run, ticker: str) -> str:

@@ -28,7 +28,7 @@ from llmrl_lib.plots.style import (
 )
 
 MANY_TRADES = 40  # more markers than these cannot be told apart over a whole split
-DETAIL = pd.DateOffset(months=6)  # what a second panel shows of them
+DETAIL = pd.DateOffset(months=6)  # what a second panel shows then
 
 
 def learning_curve(
@@ -116,7 +116,7 @@ def trades(bars: pd.DataFrame, path: pd.DataFrame, title: str) -> Figure:
     """The price with one agent's positions shaded and its changes of side marked.
 
     `path` is one seed's trajectory on one split (columns date, position, trade_mark); `bars` are that split's. Where there
-    are too many changes to be told apart, only a second panel marks them, that of the last months.
+    are too many changes to be told apart, only a second panel marks them, over the months that have most.
     """
     made = int((path["trade_mark"] != 0).sum())
     many = made > MANY_TRADES
@@ -129,14 +129,25 @@ def trades(bars: pd.DataFrame, path: pd.DataFrame, title: str) -> Figure:
         drawn[0].set(title=title)
         _mark_changes(drawn[-1], bars, path)
         if many:
-            first = bars.index[-1] - DETAIL
-            closes = bars.loc[first:, "close"]
+            first, last, count = _busiest(path)
+            closes = bars.loc[first:last, "close"]
             room = 0.08 * (closes.max() - closes.min())
-            drawn[1].set_xlim(float(date2num(first)), float(date2num(bars.index[-1])))
+            drawn[1].set_xlim(float(date2num(first)), float(date2num(last)))
             drawn[1].set_ylim(closes.min() - room, closes.max() + room)
-            drawn[1].set_title(f"last six months; {made} changes in all", fontweight="normal", fontsize="medium")
+            told = f"the busiest six months: {count} of {made} changes of side"
+            drawn[1].set_title(told, fontweight="normal", fontsize="medium")
         legend_below(figure, 3)
     return figure
+
+
+def _busiest(path: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp, int]:
+    """The months (DETAIL) with most changes of side, not reaching beyond the path where it is as long, and their number."""
+    days = pd.Series(pd.to_datetime(path["date"]).to_numpy())
+    changes = pd.DatetimeIndex(days[(path["trade_mark"] != 0).to_numpy()])
+    ends = days[days >= days.iloc[0] + DETAIL].to_list() or [days.iloc[-1]]
+    counts = [int(((changes > end - DETAIL) & (changes <= end)).sum()) for end in ends]
+    most = int(np.argmax(counts))
+    return ends[most] - DETAIL, ends[most], counts[most]
 
 
 def _shade_positions(axes: Axes, path: pd.DataFrame) -> None:

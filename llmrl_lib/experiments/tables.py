@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,6 @@ from llmrl_lib.experiments.arms import CLASSICAL, Arm
 from llmrl_lib.experiments.runs import Run
 from llmrl_lib.metrics import ROWS_PER_YEAR
 from llmrl_lib.settings import TdqnSettings
-
-if TYPE_CHECKING:
-    from IPython.display import Markdown
 
 SHOWN = {  # metric: column title and format
     "sharpe_ratio": ("Sharpe", "{:.2f}"),
@@ -40,11 +38,10 @@ def arm_label(arm: str) -> str:
     return LABELS.get(arm, arm.replace("_", " "))
 
 
-def or_sentence(table: pd.DataFrame, sentence: str) -> pd.DataFrame | Markdown:
-    """The table itself, or a sentence to display in its place where it has no rows."""
-    from IPython.display import Markdown
-
-    return table if len(table) else Markdown(sentence)
+def or_sentence(table: pd.DataFrame, sentence: str) -> Any:
+    """The table itself, or a sentence (IPython's Markdown) to display in its place where it has no rows."""
+    display: Any = import_module("IPython.display")
+    return table if len(table) else display.Markdown(sentence)
 
 
 def run_table(run: Run, ticker: str) -> pd.DataFrame:

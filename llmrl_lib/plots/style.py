@@ -135,7 +135,7 @@ def dates_on(axes: Axes) -> None:
     """Few, short dates along the bottom; the first one tells its year."""
     locator = AutoDateLocator(minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(_Dates(locator, show_offset=False))
+    axes.xaxis.set_major_formatter(_Dates(locator))
 
 
 def whole_numbers_on(axes: Axes) -> None:
@@ -166,8 +166,13 @@ def spread(count: int) -> np.ndarray:
 class _Dates(ConciseDateFormatter):
     """Short dates whose first label in view names its year, which matplotlib leaves out."""
 
+    def __init__(self, locator: AutoDateLocator) -> None:
+        plain: Any = super()
+        plain.__init__(locator, show_offset=False)
+
     def format_ticks(self, values: Any) -> list[str]:
-        labels = super().format_ticks(values)
+        plain: Any = super()
+        labels: list[str] = plain.format_ticks(values)
         low, high = sorted(self.axis.get_view_interval()) if self.axis is not None else (-np.inf, np.inf)
         seen = [number for number, value in enumerate(values) if low <= value <= high]
         if seen:

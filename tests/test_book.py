@@ -113,7 +113,7 @@ def test_an_arm_that_is_not_finished_is_a_dash_on_the_front_page(smoke_run: Path
     (folder / "KSTV" / "unguided" / "manifest.json").unlink()
     page = generated_pages(open_run(folder))["_generated/summary.md"]
     orvn = open_run(smoke_run).arms("ORVN")["unguided"].performance.query("split == 'test'")["sharpe_ratio"].mean()
-    assert f"| unguided | {orvn:.2f} | - | {orvn:.2f} |" in page
+    assert f"| TDQN, unguided | {orvn:.2f} | - | {orvn:.2f} |" in page
     assert "A dash stands where an arm is not finished" in page
     assert "nan" not in page
     assert "A dash" not in generated_pages(open_run(smoke_run))["_generated/summary.md"]

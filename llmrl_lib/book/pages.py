@@ -12,7 +12,7 @@ from typing import Any
 from llmrl_lib.book.recorded import recorded_page, result_folder
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.experiments import Run
-from llmrl_lib.experiments.tables import performance_table
+from llmrl_lib.experiments.tables import arm_label, performance_table
 from llmrl_lib.settings import Quirks, TdqnSettings
 
 METHOD = ("benchmark", "training", "metrics")
@@ -76,7 +76,7 @@ def _summary(run: Run) -> str:
         list(run.tickers)
     ]
     rows = [
-        (arm.replace("_", " "), *(_figure(value) for value in sharpe.loc[arm]), _figure(sharpe.loc[arm].mean()))
+        (arm_label(arm), *(_figure(value) for value in sharpe.loc[arm]), _figure(sharpe.loc[arm].mean()))
         for arm in sharpe.index
     ]
     seeds = int(run.about["seeds"])
@@ -84,7 +84,7 @@ def _summary(run: Run) -> str:
     intro = (
         f"This book shows the run **{run.name}**: dataset *{run.dataset.title}*, profile *{run.profile}* ({learned})."
     )
-    table = _table(("annual Sharpe ratio, test", *run.tickers, "mean"), rows)
+    table = _table(("annual Sharpe ratio, test", *run.tickers, "mean"), rows, numbers=True)
     dashes = "\nA dash stands where an arm is not finished; means are over the tickers that have a figure.\n"
     return f"{intro}\n\n{table}" + (dashes if sharpe.isna().to_numpy().any() else "")
 
@@ -99,13 +99,14 @@ def _ticker_page(run: Run, ticker: str) -> str:
     head = f"# {ticker}\n\nTest years, after costs; mean over seeds, standard deviation in brackets.\n\n"
     rows = [(name, *(str(value) for value in row)) for name, row in zip(table.index, table.to_numpy(), strict=True)]
     listed = "\n\nThe pages of this ticker, in order:\n\n```{tableofcontents}\n```\n"
-    return head + _table(("", *table.columns), rows) + listed
+    return head + _table(("", *table.columns), rows, numbers=True) + listed
 
 
-def _table(head: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; bars inside cells are escaped."""
+def _table(head: Iterable[str], rows: Iterable[Sequence[Any]], numbers: bool = False) -> str:
+    """A Markdown table; bars inside cells are escaped. With `numbers`, all columns but the first stand to the right."""
     titles = list(head)
-    lines = [titles, ["---"] * len(titles), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    rule = ["---", *["---:" if numbers else "---"] * (len(titles) - 1)]
+    lines = [titles, rule, *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 

@@ -32,7 +32,9 @@ def replication(
         held = sharpe[sharpe["arm"] == "buy_and_hold"].set_index("ticker")["sharpe_ratio"]
         if len(held):
             look = style_of("buy_and_hold")
-            axes.plot(held, held.index.map(rows), "x", color=look.colour, markersize=8, mew=2, label=look.label)
+            axes.plot(
+                held, held.index.map(rows), "x", color=look.colour, markersize=8, mew=2, zorder=6, label=look.label
+            )
         shifts = spread(len(published))
         for number, (label, values) in enumerate(published.items()):
             known = [ticker for ticker in tickers if ticker in values]

@@ -24,7 +24,7 @@ class Quirks:
     """The reference's quirks. True keeps the reference's behaviour."""
 
     gaps_filled_from_later_rows: bool = True  # zero volumes are interpolated and back-filled, which sees later rows
-    train_on_low_passed_prices: bool = True  # states, executions, rewards and costs of training use smoothed prices
+    train_on_low_passed_prices: bool = True  # states everywhere, and trades of training, use smoothed prices
     scales_from_low_passed_prices: bool = True  # observation scales come from smoothed prices, in evaluation too
     adjusted_close_in_raw_range: bool = True  # dividend-adjusted close is compared with unadjusted low and high
     test_starts_cold: bool = True  # the first 30 test rows only warm up; the training tail is not used as history
@@ -35,7 +35,7 @@ class Quirks:
     imagined_flip_keeps_shares: bool = True  # the imagined long-to-short flip is valued with the long's share count
     learns_from_other_action: bool = True  # each step also stores the imagined outcome of the action not taken
     random_episode_start: bool = True  # training episodes begin at a uniformly drawn row
-    first_previous_action_is_short: bool = True  # a sticky repeat on an episode's first step means short, though flat
+    first_previous_action_is_short: bool = True  # a sticky repeat on an episode's first step means short; off: greedy
     selects_next_action_in_train_mode: bool = True  # double-Q's argmax uses dropout and batch statistics
     same_exploration_in_all_runs: bool = False  # the reference seeds exploration with 0 in every run; off: own streams
 
@@ -44,22 +44,22 @@ class Quirks:
 class TdqnSettings:
     """Everything a training run of the trading DQN depends on, besides bars, guidance and seed."""
 
-    episodes: int = 50
+    episodes: int = 50  # each from its starting row to the last training row
     hidden: int = 512  # width of each hidden layer
-    layers: int = 4
-    dropout: float = 0.2
-    gamma: float = 0.4
-    learning_rate: float = 1e-4
+    layers: int = 4  # hidden layers
+    dropout: float = 0.2  # probability of leaving a unit out
+    gamma: float = 0.4  # discount of the next step's value
+    learning_rate: float = 1e-4  # of Adam
     weight_decay: float = 1e-6  # coupled L2, all parameters
-    batch_size: int = 32
+    batch_size: int = 32  # experiences per learning step
     replay_capacity: int = 100_000  # experiences; a step stores two
     target_period: int = 1000  # steps between copies to the target network
-    epsilon_start: float = 1.0
-    epsilon_end: float = 0.01
+    epsilon_start: float = 1.0  # probability of a random action at the first step
+    epsilon_end: float = 0.01  # and in the limit
     epsilon_decay: float = 10_000.0  # steps, exponential
     sticky: float = 0.1  # probability of repeating the previous action instead of acting greedily
     gradient_clip: float = 1.0  # global L2 norm
-    reward_clip: float = 1.0
+    reward_clip: float = 1.0  # rewards are clipped to +- this
     state_length: int = 30  # rows; also the first tradable row
     low_pass: int = 5  # rows in the trailing mean
     cash: float = 100_000.0  # units of the bars' currency
@@ -79,9 +79,16 @@ class TdqnSettings:
             raise SettingsError(f"replay_capacity {self.replay_capacity} is below batch_size {self.batch_size}")
         if self.state_length < 2:
             raise SettingsError(f"state_length is {self.state_length}; an observation needs at least 2 rows")
-        for name in ("dropout", "gamma", "epsilon_start", "epsilon_end", "sticky"):
+        for name in ("gamma", "epsilon_start", "epsilon_end", "sticky"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
+        for name in ("learning_rate", "epsilon_decay", "gradient_clip", "reward_clip", "cash", "short_margin"):
+            if not 0.0 < getattr(self, name) < float("inf"):
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be a positive number")
+        if not 0.0 <= self.weight_decay < float("inf"):
+            raise SettingsError(f"weight_decay is {self.weight_decay}; it must be 0 or a positive number")
+        if not 0.0 <= self.dropout < 1.0:
+            raise SettingsError(f"dropout is {self.dropout}; it must lie in [0, 1)")
         if not 0.0 <= self.cost_rate < 1.0:
             raise SettingsError(f"cost_rate is {self.cost_rate}; it is a fraction of traded value in [0, 1)")
         if self.precision not in ("float32", "bfloat16"):
@@ -117,6 +124,8 @@ def load_profile(name: str) -> Profile:
     unknown = sorted(set(table) - {"seeds", "tdqn"})
     if unknown:
         raise SettingsError(f"{where}: unknown key {unknown[0]!r}; a profile holds seeds and [tdqn]")
+    if not isinstance(table.get("tdqn", {}), dict):
+        raise SettingsError(f"{where}: tdqn is {table['tdqn']!r}; it must be a table, [tdqn]")
     seeds = table.get("seeds", 1)
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise SettingsError(f"{where}: seeds is {seeds!r}; it is the number of seeds, at least 1")
@@ -129,7 +138,10 @@ def tdqn_settings(table: dict[str, Any], where: str = "settings") -> TdqnSetting
     Raises SettingsError for unknown keys and wrong types, naming `where` they stand.
     """
     values = dict(table)
-    quirks = _build(Quirks, values.pop("quirks", {}), f"{where} [tdqn.quirks]")
+    switched = values.pop("quirks", {})
+    if not isinstance(switched, dict):
+        raise SettingsError(f"{where}: quirks is {switched!r}; it must be a table, [tdqn.quirks]")
+    quirks = _build(Quirks, dict(switched), f"{where} [tdqn.quirks]")
     return _build(TdqnSettings, {**values, "quirks": quirks}, f"{where} [tdqn]")
 
 

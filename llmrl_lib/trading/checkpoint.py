@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def save(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None
     """
     content = as_bytes({name: value.contiguous() for name, value in tensors.items()}, {"record": json.dumps(record)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".writing")
+    draft = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.writing")  # its own name: another process may write too
     try:
         draft.write_bytes(content)
         draft.replace(path)
@@ -44,6 +45,7 @@ def load(path: Path, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any
         raise CheckpointError(f"{path.name} is damaged ({error}); delete it to train this run anew") from error
     if record["fingerprint"] != fingerprint:
         raise CheckpointError(
-            f"{path.name} was made with other settings, bars or guidance; choose another folder or delete it"
+            f"{path.name} was made with other settings, bars, guidance, device or version; choose another folder or "
+            "delete it"
         )
     return tensors, record

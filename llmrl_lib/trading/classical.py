@@ -16,7 +16,7 @@ import pandas as pd
 from llmrl_lib.metrics import prepend, sharpe_ratio
 from llmrl_lib.settings import TdqnSettings
 from llmrl_lib.trading.accounting import simulate, simulate_paths
-from llmrl_lib.trading.problem import checked
+from llmrl_lib.trading.problem import checked, with_history
 
 LONGEST_WINDOW = 29  # rows; the benchmark's grid stops one short of its 30 visible rows
 DEFAULTS = TdqnSettings()
@@ -45,7 +45,7 @@ def classical_strategies(
     """
     train = checked(train_bars, "training", settings.state_length, settings.quirks)
     test = checked(test_bars, "test", settings.state_length, settings.quirks)
-    test, test_first = _with_history(train, test, settings)
+    test, test_first = with_history(train, test, settings)
     results = {}
     for strategy in strategies or (*HOLDS, *RULES):
         windows = best_windows(strategy, train, settings) if strategy in RULES else None
@@ -116,14 +116,6 @@ def window_sharpe_ratios(
 def window_pairs(longest: int = LONGEST_WINDOW) -> list[tuple[int, int]]:
     """All (short, long) with 1 <= short < long <= `longest`, in lexicographic order; 406 pairs for 29."""
     return [(short, long) for short in range(1, longest) for long in range(short + 1, longest + 1)]
-
-
-def _with_history(train: pd.DataFrame, test: pd.DataFrame, settings: TdqnSettings) -> tuple[pd.DataFrame, int]:
-    """The bars that the test trades on and the first tradable row: a warm start has the training tail in front."""
-    if settings.quirks.test_starts_cold:
-        return test, settings.state_length
-    history = train[train.index < test.index[0]].iloc[-settings.state_length :]
-    return pd.concat([history, test]), len(history)
 
 
 def _trade(

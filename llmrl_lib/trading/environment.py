@@ -35,20 +35,24 @@ class TradingEnv(gymnasium.Env):
         settings: TdqnSettings | None = None,
         scales: Scales | None = None,
         random_start: bool = False,
+        low_passed_trades: bool = False,
     ) -> None:
-        """An environment over `bars` as they are given (pass low-passed bars to train as the reference does).
+        """An environment over bars (columns open, high, low, close, volume; indexed by date), cleaned and filtered here.
 
-        `scales` are those of the training bars; by default those of `bars`, low-passed. With `random_start` an episode
-        begins at a uniformly drawn row, as in the reference's training; without, at the first tradable row.
-        Raises ValueError for unusable bars or guidance.
+        `scales` are `scales_of` the training bars; without them `bars` count as the training bars. With `random_start` an
+        episode begins at a uniformly drawn row, without at the first tradable one. With `low_passed_trades` it trades at
+        low-passed closes; the reference trains with both and evaluates with neither. Guidance is a value in [-1, 1] for
+        every date. Raises ValueError for unusable bars or guidance.
         """
         self.settings = settings or TdqnSettings()
-        first = self.settings.state_length
-        bars = checked(bars, "environment's", first, self.settings.quirks)
+        first, quirks = self.settings.state_length, self.settings.quirks
+        bars = checked(bars, "environment's", first, quirks)
+        smooth = low_pass(bars, self.settings.low_pass)
         if scales is None:
-            scales = scales_of(low_pass(bars, self.settings.low_pass))
-        self._table = observation_table(bars, scales, guidance, first)
-        self._closes = bars["close"].to_numpy(np.float64)
+            scales = scales_of(smooth if quirks.scales_from_low_passed_prices else bars)
+        seen = smooth if quirks.train_on_low_passed_prices else bars
+        self._table = observation_table(seen, scales, guidance, first)
+        self._closes: list[float] = (smooth if low_passed_trades else bars)["close"].tolist()
         self._dates, self._first, self._random_start = bars.index, first, random_start
         features = self._table.shape[-1]
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (features,), np.float32)
@@ -92,7 +96,7 @@ class TradingEnv(gymnasium.Env):
         settings, row = self.settings, self._row
         return transition(
             self._account, action, self._closes[row], self._closes[row - 1], settings.cost_rate, settings.short_margin,
-            np.bool_(imagined), settings.quirks,
+            imagined, settings.quirks,
         )  # fmt: skip
 
     def _observe(self, account: Account) -> np.ndarray:

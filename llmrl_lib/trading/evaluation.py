@@ -1,4 +1,4 @@
-"""How a trained agent is judged: greedy, without noise, decisions from low-passed prices, money at raw closes.
+"""How a trained agent is judged: greedy, without noise, decisions from what it trained on, money at raw closes.
 
 The reference's "testing" (Theate & Ernst 2021, public code). A greedy policy is a table over (row, position), so an agent
 at an episode's end is one forward pass; the path through the table and the account follow.
@@ -68,8 +68,8 @@ def episode_figures(
     fraction), and the mean over test rows of Q for both actions at the position held."""
     train = accounts_of(prepared.train, trains, settings)
     test = accounts_of(prepared.test, tests, settings)
-    warm_up = warm_up_rows(prepared.test, settings)
-    train_sharpe = sharpe_ratio(prepend(train["daily_return"], prepared.train.first_row))
+    warm_up = prepared.test.warm_up
+    train_sharpe = sharpe_ratio(prepend(train["daily_return"], prepared.train.warm_up))
     test_sharpe = sharpe_ratio(prepend(test["daily_return"], warm_up))
     drawdown, _ = benchmark_max_drawdown(prepend(test["equity"], warm_up, settings.cash))
     return [
@@ -84,16 +84,11 @@ def episode_figures(
     ]
 
 
-def warm_up_rows(segment: Segment, settings: TdqnSettings) -> int:
-    """Rows before trading that the reference counts in its metrics; history borrowed from training does not count."""
-    return segment.first_row if segment.first_row == settings.state_length else 0
-
-
 def trajectory(seed: int, split: str, segment: Segment, rollout: Rollout, settings: TdqnSettings) -> pd.DataFrame:
     """A walk as a frame: seed, split, date, row, the columns of `simulate`, q_short and q_long; one row per step."""
     columns = {name: values[0] for name, values in accounts_of(segment, [rollout], settings).items()}
     rows = np.arange(segment.first_row, len(segment.closes))
-    dates, in_split = segment.dates[rows], rows - segment.first_row + warm_up_rows(segment, settings)
+    dates, in_split = segment.dates[rows], rows - segment.first_row + segment.warm_up
     frame = pd.DataFrame({"seed": seed, "split": split, "date": dates, "row": in_split, **columns})
     return frame.assign(q_short=rollout.q[:, 0], q_long=rollout.q[:, 1]).astype(
         {"position": np.int64, "trade_mark": np.int64}

@@ -112,6 +112,8 @@ class Group:
 
         `listen` is told (run index, figures) of every finished episode.
         """
+        if self.step >= self.steps:
+            raise RuntimeError("the runs have ended; see results()")
         started = time.perf_counter()
         steps = min(BLOCK, self.steps - self.step, limit or BLOCK)
         for now in self._block(steps):
@@ -127,7 +129,7 @@ class Group:
                 self._evaluate(run)
         self._log(listen)
         self.seconds += time.perf_counter() - started
-        if self.device.type == "cuda" and self._graph is None and self.step >= BLOCK:
+        if self.device.type == "cuda" and self._graph is None and learns and BLOCK <= self.step < self.steps:
             self._graph = _Captured(self._one_step, now)
         return self.step < self.steps
 
@@ -292,7 +294,7 @@ class Group:
         test_q = greedy_q(network, test_table, data.test.first_row, self._exact)
         self._pending.append((run, train_q, test_q))
         if self.step == len(self._walks[run].rows):
-            self._final[run] = (network.map(torch.clone), train_q, test_q)
+            self._final[run] = (network.map(torch.clone), train_q.clone(), test_q.clone())
 
     def _log(self, listen: Callable[[int, dict[str, float]], None] | None) -> None:
         """Turns pending evaluations into figures; on a GPU only when there are many, since each is a wait for it."""

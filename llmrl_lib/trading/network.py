@@ -236,7 +236,7 @@ class CpuKernels:
 
 
 class CpuBfloat16Kernels(CpuKernels):
-    """Products of bfloat16 numbers, accumulated in float32; parameters, statistics and updates stay float32."""
+    """Products of bfloat16 numbers, summed in float32 and rounded to bfloat16; everything else stays float32."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -103,8 +103,18 @@ def clean(bars: pd.DataFrame, interpolate: bool = True) -> pd.DataFrame:
 
 
 def match_range_to_close(bars: pd.DataFrame) -> pd.DataFrame:
-    """Scales open, high and low by close / raw_close where close is dividend-adjusted; without raw_close, as they are."""
+    """Scales open, high and low by close / raw_close where close is dividend-adjusted.
+
+    Without raw_close they stay as they are; raises ValueError if close then leaves the day's range, so that it must have
+    been adjusted.
+    """
     if "raw_close" not in bars:
+        outside = (bars["close"] > bars["high"] * (1 + 1e-6)) | (bars["close"] < bars["low"] * (1 - 1e-6))
+        if outside.any():
+            raise ValueError(
+                f"close lies outside [low, high] on {int(outside.sum())} rows, first {bars.index[outside][0]:%Y-%m-%d}, "
+                "and there is no column raw_close to scale by; add it, or keep the quirk adjusted_close_in_raw_range"
+            )
         return bars
     factor = bars["close"] / bars["raw_close"]
     return bars.assign(**{name: bars[name] * factor for name in ("open", "high", "low")})

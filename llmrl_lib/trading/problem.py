@@ -13,6 +13,7 @@ from llmrl_lib.settings import Quirks, TdqnSettings
 from llmrl_lib.trading.observation import (
     FIELDS,
     clean,
+    guidance_at,
     low_pass,
     match_range_to_close,
     observation_table,
@@ -22,7 +23,11 @@ from llmrl_lib.trading.observation import (
 
 @dataclass(frozen=True)
 class Problem:
-    """Bars to train and to test on (columns open, high, low, close, volume; indexed by date), and dated guidance or None."""
+    """Bars to train and to test on, and dated guidance or None.
+
+    Bars are indexed by date and have columns open, high, low, close, volume; raw_close too where close is adjusted and the
+    quirk adjusted_close_in_raw_range is off.
+    """
 
     train_bars: pd.DataFrame
     test_bars: pd.DataFrame
@@ -36,6 +41,7 @@ class Segment(NamedTuple):
     closes: np.ndarray  # float64 (row,), what trades are executed and valued at
     first_row: int  # first tradable row
     dates: pd.DatetimeIndex  # of all rows
+    warm_up: int  # rows of the split before trading; history borrowed from another split is not of the split
 
 
 class Prepared(NamedTuple):
@@ -66,29 +72,46 @@ def prepare(problem: Problem, settings: TdqnSettings) -> Prepared:
         checked(bars, name, first, quirks)
         for bars, name in ((problem.train_bars, "training"), (problem.test_bars, "test"))
     )
-    test_first = first
-    if not quirks.test_starts_cold:
-        history = train.iloc[-(first + settings.low_pass) :]
-        test = pd.concat([history[history.index < test.index[0]], test])
-        test_first = int((test.index < problem.test_bars.index[0]).sum())
+    test_dates = test.index
+    test, test_first = with_history(train, test, settings)
 
     def seen(bars: pd.DataFrame) -> pd.DataFrame:
         return low_pass(bars, settings.low_pass) if quirks.train_on_low_passed_prices else bars
 
     scale_bars = low_pass(train, settings.low_pass) if quirks.scales_from_low_passed_prices else train
     scales = scales_of(scale_bars)
-    guidance = problem.guidance
-    if guidance is not None and test_first > first:  # history rows only fill the window; their guidance is never seen
-        missing = test.index[:test_first].difference(guidance.index)
-        guidance = pd.concat([pd.Series(0.0, index=missing), guidance]).sort_index()
+    guidance = test_guidance = problem.guidance
+    if guidance is not None and len(test) > len(
+        test_dates
+    ):  # borrowed rows fill the window, their guidance is not seen
+        advised = pd.Series(guidance_at(pd.DataFrame(index=test_dates), guidance), index=test_dates)
+        test_guidance = advised.reindex(test.index, fill_value=0.0)
     train_table = observation_table(seen(train), scales, guidance, first)
-    test_table = observation_table(seen(test), scales, guidance, first)
-    closes = train["close"].to_numpy(np.float64)
+    test_table = observation_table(seen(test), scales, test_guidance, first)
+    dates, closes = pd.DatetimeIndex(train.index), train["close"].to_numpy(np.float64)
+    test_closes, warm_up = test["close"].to_numpy(np.float64), first if quirks.test_starts_cold else 0
     return Prepared(
-        Segment(train_table, seen(train)["close"].to_numpy(np.float64), first, pd.DatetimeIndex(train.index)),
-        Segment(train_table, closes, first, pd.DatetimeIndex(train.index)),
-        Segment(test_table, test["close"].to_numpy(np.float64), test_first, pd.DatetimeIndex(test.index)),
+        Segment(train_table, seen(train)["close"].to_numpy(np.float64), first, dates, first),
+        Segment(train_table, closes, first, dates, first),
+        Segment(test_table, test_closes, test_first, pd.DatetimeIndex(test.index), warm_up),
     )
+
+
+def with_history(train: pd.DataFrame, test: pd.DataFrame, settings: TdqnSettings) -> tuple[pd.DataFrame, int]:
+    """The bars that the test trades on and the first tradable row; a warm start has the training tail in front.
+
+    Raises ValueError where a warm start finds too few training rows before the test's first date.
+    """
+    if settings.quirks.test_starts_cold:
+        return test, settings.state_length
+    needed = settings.state_length + settings.low_pass
+    history = train[train.index < test.index[0]].iloc[-needed:]
+    if len(history) < needed:
+        raise ValueError(
+            f"a warm start needs {needed} training rows before the test begins on {test.index[0]:%Y-%m-%d}, there are "
+            f"{len(history)}; give earlier training bars, or keep the quirk test_starts_cold"
+        )
+    return pd.concat([history, test]), needed
 
 
 def checked(bars: pd.DataFrame, name: str, first_row: int, quirks: Quirks) -> pd.DataFrame:

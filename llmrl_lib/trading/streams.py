@@ -27,7 +27,7 @@ class Schedule(NamedTuple):
 
 def schedule(seed: int, rows: int, first_row: int, settings: TdqnSettings) -> Schedule:
     """Episodes of `settings.episodes`, each from a uniformly drawn row (at least `first_row`) to the last row."""
-    generator = _generator(seed, 0)
+    generator = _generator(_exploration_seed(seed, settings), 0)
     drawn = generator.integers(0, rows, settings.episodes)
     starts = np.maximum(drawn, first_row) if settings.quirks.random_episode_start else np.full_like(drawn, first_row)
     lengths = rows - starts
@@ -43,7 +43,7 @@ class ChoiceStream:
 
     def __init__(self, seed: int, settings: TdqnSettings) -> None:
         self._settings = settings
-        self._generator = _generator(0 if settings.quirks.same_exploration_in_all_runs else seed, 1)
+        self._generator = _generator(_exploration_seed(seed, settings), 1)
 
     def block(self, first_step: int, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Choices of the steps first_step .. first_step + len(starts) - 1.
@@ -95,7 +95,8 @@ def distinct(uniform: np.ndarray, populations: np.ndarray) -> np.ndarray:
 class DropoutStream:
     """Dropout masks of a group of runs, each run's from its own generator; 16 random bits decide a unit.
 
-    On CPU the bits come from NumPy's SFC64, on a GPU from the device's generator: the same seed gives other masks there.
+    On CPU the bits come from NumPy's SFC64, on a GPU from the device's generator: the same seed gives other masks there,
+    and they depend on how many steps are drawn at once.
     """
 
     def __init__(self, seeds: list[int], shape: tuple[int, int, int], dropout: float, device: torch.device) -> None:
@@ -146,6 +147,10 @@ class DropoutStream:
             return
         for generator, text in zip(self._on_device, states, strict=True):
             generator.set_state(torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8))
+
+
+def _exploration_seed(seed: int, settings: TdqnSettings) -> int:
+    return 0 if settings.quirks.same_exploration_in_all_runs else seed
 
 
 def _generator(seed: int, purpose: int) -> np.random.Generator:

@@ -20,7 +20,8 @@ from llmrl_lib.trading import checkpoint
 from llmrl_lib.trading.learner import Group, RunResult
 from llmrl_lib.trading.problem import Prepared
 
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
+SECONDS_BETWEEN_CHECKPOINTS = 15.0
+LEARNING = 1  # raise it when a change of code changes the numbers of a run: older checkpoints are then refused
 
 
 class Progress(NamedTuple):
@@ -57,7 +58,8 @@ class Task(NamedTuple):
 
     def fingerprint(self) -> str:
         """A hash of everything its numbers depend on."""
-        parts = [to_table(self.settings), self.runs, [data.fingerprint() for data in self.prepared], self.device]
+        data = [prepared.fingerprint() for prepared in self.prepared]
+        parts = [LEARNING, to_table(self.settings), self.runs, data, self.device]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -34,10 +34,10 @@ class Training:
     settings: TdqnSettings
     device: str
     seconds: float  # training time summed over runs
-    episodes: (
-        pd.DataFrame
-    )  # (seed, episode): steps so far, train_sharpe, test_sharpe, test_max_drawdown, q_short, q_long
-    trajectories: pd.DataFrame  # final policies: (seed, split, date) with `simulate`'s columns, row, q_short, q_long
+    # (seed, episode): steps so far, train_sharpe, test_sharpe, test_max_drawdown, mean q_short and q_long on the test
+    episodes: pd.DataFrame
+    # final policies, (seed, split, date): row of the split, `simulate`'s columns, q_short, q_long
+    trajectories: pd.DataFrame
     weights: dict[str, np.ndarray]  # final networks by parameter name, leading axis seed
 
 
@@ -76,12 +76,12 @@ def train_runs(
     progress: Listener | None = None,
 ) -> dict[str, Training]:
     """`train_tdqn` for several problems (tickers, arms) that share seeds and settings; all their runs train at once."""
-    settings = settings or TdqnSettings()
+    settings, seeds = settings or TdqnSettings(), [int(seed) for seed in seeds]
     if len(set(seeds)) != len(seeds) or not seeds:
-        raise ValueError(f"seeds are {list(seeds)}; give at least one, each once")
+        raise ValueError(f"seeds are {seeds}; give at least one, each once")
     place = _device(device)
     prepared = {name: prepare(problem, settings) for name, problem in problems.items()}
-    tasks = _tasks(prepared, list(seeds), settings, place)
+    tasks = _tasks(prepared, seeds, settings, place)
     results = run_tasks(tasks, workers if place.type == "cpu" else 1, checkpoint, progress)
     return {
         name: _training([results[name, seed] for seed in seeds], tuple(seeds), prepared[name], settings, place.type)

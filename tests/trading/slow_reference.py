@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -144,6 +145,46 @@ def train_slowly(
         for name, value in zip(log, (action, own[2], other[2], loss), strict=True):
             log[name].append(value)
     return log
+
+
+def evaluate_slowly(
+    agent: SlowAgent, bars: pd.DataFrame, train_bars: pd.DataFrame, settings: TdqnSettings
+) -> dict[str, list[float]]:
+    """The reference's testing, row by row: observations built here from smoothed bars, money counted at raw closes."""
+    smooth, training = _smoothed(bars), _smoothed(train_bars)
+    scales = (
+        np.max(np.abs(np.diff(training["close"]) / training["close"][:-1])),
+        np.max(np.abs(training["high"] - training["low"])),
+        np.min(training["volume"]),
+        np.max(training["volume"]),
+    )
+    account, log = open_account(settings.cash, 0.0), {"action": [], "equity": []}
+    closes = bars["close"].tolist()
+    for row in range(30, len(bars)):
+        window = {name: values[row - 30 : row] for name, values in smooth.items()}
+        action = agent.greedy(_observation(window, scales, account.position))
+        account = transition(account, action, closes[row], closes[row - 1]).account
+        log["action"].append(action)
+        log["equity"].append(account.equity)
+    return log
+
+
+def _smoothed(bars: pd.DataFrame) -> dict[str, np.ndarray]:
+    smooth = {}
+    for name in ("close", "low", "high", "volume"):
+        values = bars[name].tolist()
+        smooth[name] = np.array([np.mean(values[i - 4 : i + 1]) if i >= 5 else values[i] for i in range(len(values))])
+    return smooth
+
+
+def _observation(window: dict[str, np.ndarray], scales: tuple, position: float) -> np.ndarray:
+    largest_return, largest_range, lowest, highest = scales
+    close, low, high, volume = (window[name] for name in ("close", "low", "high", "volume"))
+    values = [(close[i] - close[i - 1]) / close[i - 1] / largest_return for i in range(1, 30)]
+    values += [abs(high[i] - low[i]) / largest_range for i in range(1, 30)]
+    values += [abs(close[i] - low[i]) / abs(high[i] - low[i]) if high[i] != low[i] else 0.5 for i in range(1, 30)]
+    values += [(volume[i] - lowest) / (highest - lowest) for i in range(1, 30)]
+    return np.array([*values, position], np.float32)
 
 
 def fast_draws(prepared: Prepared, seed: int, settings: TdqnSettings, block: int = 100) -> Iterator[Draws]:

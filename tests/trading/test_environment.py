@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from llmrl_lib.settings import TdqnSettings
+from llmrl_lib.settings import Quirks, TdqnSettings
 from llmrl_lib.trading.environment import BatchedTrading, TradingEnv
+from llmrl_lib.trading.observation import clean, low_pass, scales_of
+from llmrl_lib.trading.problem import Problem, prepare
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,21 @@ def test_guidance_joins_the_observation(bars) -> None:
     observation, _info = env.reset(options={"row": 100})
     assert observation.shape == (118,)
     assert observation[-1] == np.float32(guidance.iloc[100])
+
+
+@pytest.mark.parametrize("quirk", [None, "train_on_low_passed_prices", "scales_from_low_passed_prices"])
+def test_it_shows_what_the_learner_trains_and_is_judged_on(bars, golden, quirk) -> None:
+    """Training: low-passed trades; evaluation on test bars: raw trades, the training bars' scales."""
+    settings = TdqnSettings(quirks=Quirks(**({quirk: False} if quirk else {})))
+    test = pd.read_csv(golden / "crash" / "bars_test.csv", parse_dates=["date"], index_col="date")
+    prepared = prepare(Problem(bars, test), settings)
+    training = TradingEnv(bars, settings=settings, low_passed_trades=quirk != "train_on_low_passed_prices")
+    assert (training._table == prepared.training.table).all()
+    assert training._closes == prepared.training.closes.tolist()
+    seen = low_pass(clean(bars)) if quirk != "scales_from_low_passed_prices" else clean(bars)
+    judged = TradingEnv(test, settings=settings, scales=scales_of(seen))
+    assert (judged._table == prepared.test.table).all()
+    assert judged._closes == prepared.test.closes.tolist()
 
 
 def test_misuse_is_named(bars) -> None:

@@ -9,6 +9,7 @@ import torch
 from slow_reference import Draft, SlowAgent, fast_draws, train_slowly
 
 from llmrl_lib.settings import Quirks, TdqnSettings
+from llmrl_lib.trading import checkpoint
 from llmrl_lib.trading.learner import Group
 from llmrl_lib.trading.network import (
     CpuKernels,
@@ -210,15 +211,29 @@ def test_restored_equals_unbroken(prepared) -> None:
     broken.advance()  # what happens after the save must not matter
     resumed = Group((prepared,) * 2, [0, 1], SMALL)
     resumed.restore(kept, record)
-    unbroken_again = Group((prepared,) * 2, [0, 1], SMALL)
-    unbroken_again.advance(limit=130)
-    for group in (resumed, unbroken_again):
-        while group.advance():
-            pass
-    for a, b in zip(resumed.results(), unbroken_again.results(), strict=True):
+    while resumed.advance():
+        pass
+    for a, b in zip(resumed.results(), unbroken.results(), strict=True):
         assert a.episodes == b.episodes
         for name, value in a.weights.items():
             assert np.array_equal(value, b.weights[name]), name
+
+
+def test_evaluations_that_wait_can_be_saved_beside_finished_runs(prepared, tmp_path, monkeypatch) -> None:
+    """On a GPU figures are made for many evaluations at once; until then they travel in checkpoints."""
+    monkeypatch.setattr(Group, "_log", lambda _self, _listen: None)
+    group = Group((prepared,) * 2, [0, 1], SMALL)
+    while not any(group._final):
+        group.advance()
+    assert group._pending
+    tensors, record = group.state()
+    checkpoint.save(tmp_path / "x.safetensors", tensors, {**record, "fingerprint": "f"})
+    found = checkpoint.load(tmp_path / "x.safetensors", "f")
+    assert found is not None
+    resumed = Group((prepared,) * 2, [0, 1], SMALL)
+    resumed.restore(*found)
+    assert [run for run, _, _ in resumed._pending] == [run for run, _, _ in group._pending]
+    assert torch.equal(resumed._pending[-1][1], group._pending[-1][1])
 
 
 def test_a_step_updates_its_state_in_place(prepared) -> None:

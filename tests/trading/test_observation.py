@@ -98,8 +98,10 @@ def test_the_adjusted_range_quirk_scales_open_high_and_low() -> None:
     bars = bars_of(close=[5.0], high=[12.0], low=[8.0], open=[9.0]).assign(raw_close=10.0)
     matched = match_range_to_close(bars)
     assert matched[["open", "high", "low"]].iloc[0].tolist() == [4.5, 6.0, 4.0]
-    plain = bars_of(close=[5.0])
+    plain = bars_of(close=[1.0])
     assert match_range_to_close(plain) is plain
+    with pytest.raises(ValueError, match=r"outside \[low, high\] on 1 rows, first 2020-01-01.*raw_close"):
+        match_range_to_close(bars_of(close=[5.0]))
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,19 @@ def test_each_data_quirk_changes_the_tables(golden, quirk) -> None:
     plain = prepare(Problem(train, test), TdqnSettings())
     changed = prepare(Problem(train, test), TdqnSettings(quirks=Quirks(**{quirk: False})))
     assert plain.fingerprint() != changed.fingerprint()
+
+
+def test_what_the_learner_is_given_equals_the_reference(golden) -> None:
+    """`prepare` puts the golden vectors at their rows, trades training at smoothed and judges at raw closes."""
+    for name in ("drift_up", "crash", "jumpy"):
+        case = json.loads((golden / name / "observations.json").read_text("utf-8"))
+        train, test = read(golden / name, "train"), read(golden / name, "test")
+        prepared = prepare(Problem(train, test), TdqnSettings())
+        for entry in case["observations"]:
+            wanted = np.array(entry["observation"])
+            table = getattr(prepared, entry["split"]).table
+            np.testing.assert_allclose(table[entry["row"], int(wanted[-1]) + 1], wanted, rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(prepared.training.table, prepared.train.table)
+        np.testing.assert_array_equal(prepared.train.closes, train["close"])
+        np.testing.assert_array_equal(prepared.test.closes, test["close"])
+        np.testing.assert_array_equal(prepared.training.closes, low_pass(train)["close"])

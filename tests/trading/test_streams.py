@@ -71,10 +71,25 @@ def test_replay_keeps_to_its_capacity() -> None:
     assert (replayed.max(1) < stored).all()
 
 
+def test_an_episodes_first_step_repeats_short_or_acts_greedily() -> None:
+    """A repeat on a first step means short, the reference's previous action; with the quirk off it becomes greedy."""
+    starts = np.ones(60_000, bool)
+    kept, _ = ChoiceStream(0, TdqnSettings()).block(50_000, starts)
+    off = TdqnSettings(quirks=Quirks(first_previous_action_is_short=False))
+    changed, _ = ChoiceStream(0, off).block(50_000, starts)
+    assert (kept == REPEAT).sum() > 5_000
+    assert (changed[kept == REPEAT] == GREEDY).all()
+    assert (changed[kept != REPEAT] == kept[kept != REPEAT]).all()
+    inside, _ = ChoiceStream(0, off).block(50_000, ~starts)
+    assert (inside == kept).all()
+
+
 def test_one_exploration_for_all_runs_where_the_quirk_says_so() -> None:
     starts = np.zeros(40, bool)
     same = TdqnSettings(quirks=Quirks(same_exploration_in_all_runs=True))
     own = TdqnSettings()
+    assert (schedule(1, 200, 30, same).rows == schedule(2, 200, 30, same).rows).all()
+    assert schedule(1, 200, 30, own).rows.tolist() != schedule(2, 200, 30, own).rows.tolist()
     assert (ChoiceStream(1, same).block(0, starts)[0] == ChoiceStream(2, same).block(0, starts)[0]).all()
     assert (ChoiceStream(1, own).block(0, starts)[0] != ChoiceStream(2, own).block(0, starts)[0]).any()
 

@@ -1,27 +1,29 @@
 """`train_tdqn` as its callers see it: results, progress, worker processes, resumption after a kill, bad input."""
 
 import errno
-import os
+import json
 import signal
 import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors import safe_open
+from slow_reference import SlowAgent, evaluate_slowly
 
 from llmrl_lib import metrics
 from llmrl_lib.settings import Quirks, TdqnSettings
 from llmrl_lib.trading import checkpoint
 from llmrl_lib.trading.accounting import simulate
 from llmrl_lib.trading.checkpoint import CheckpointError
+from llmrl_lib.trading.learner import Group
 from llmrl_lib.trading.problem import Problem, prepare
 from llmrl_lib.trading.tdqn import train_runs, train_tdqn
 
-SMALL = TdqnSettings(hidden=16, episodes=2)
+SMALL = TdqnSettings(hidden=16, episodes=2, target_period=30)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,21 @@ def test_the_last_episode_is_the_final_policy(training, bars) -> None:
         assert (wanted == mine["action"]).all()
 
 
+def test_final_policies_equal_the_slow_evaluation(training, bars) -> None:
+    """Row by row with the final weights: observations and accounts made anew from the bars, on both splits."""
+    for place, seed in enumerate(training.seeds):
+        agent = SlowAgent(117, SMALL)
+        agent.load({name: torch.from_numpy(value[place]) for name, value in training.weights.items()})
+        for split, frame in zip(("train", "test"), bars, strict=True):
+            paths = training.trajectories
+            mine = paths[(paths["seed"] == seed) & (paths["split"] == split)]
+            slow = evaluate_slowly(agent, frame, bars[0], SMALL)
+            assert mine["action"].tolist() == slow["action"], (seed, split)
+            np.testing.assert_allclose(mine["equity"], slow["equity"], rtol=1e-12)
+            assert mine["row"].tolist() == list(range(30, len(frame)))
+            assert mine["date"].tolist() == frame.index[30:].tolist()
+
+
 def test_worker_processes_change_no_number_and_report_every_episode(training, bars) -> None:
     seen = []
     again = train_tdqn(*bars, seeds=(0, 3), settings=SMALL, device="cpu", workers=2, progress=seen.append)
@@ -81,42 +98,50 @@ def test_several_problems_train_as_they_do_alone(training, bars) -> None:
     assert both["guided"].weights["fc1.weight"].shape == (2, 16, 118)
 
 
-def test_a_finished_checkpoint_is_loaded_not_trained(training, bars, tmp_path) -> None:
+def test_a_finished_checkpoint_is_loaded_not_trained(training, bars, tmp_path, monkeypatch) -> None:
     first = train_tdqn(*bars, seeds=(0, 3), settings=SMALL, device="cpu", checkpoint=tmp_path)
     assert_same(first, training)
-    began = time.perf_counter()
-    again = train_tdqn(*bars, seeds=(0, 3), settings=SMALL, device="cpu", checkpoint=tmp_path)
-    assert time.perf_counter() - began < first.seconds
+    with monkeypatch.context() as patch:
+        patch.setattr(Group, "advance", None)  # training again would fail
+        again = train_tdqn(*bars, seeds=(0, 3), settings=SMALL, device="cpu", checkpoint=tmp_path)
     assert_same(again, training)
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import pandas as pd
+from llmrl_lib.settings import TdqnSettings
+from llmrl_lib.trading import checkpoint, learner, tasks
+from llmrl_lib.trading.tdqn import train_tdqn
+
+learner.BLOCK, tasks.SECONDS_BETWEEN_CHECKPOINTS = 20, 0.0
+save, saves = checkpoint.save, []
+
+def save_and_die(*what):
+    save(*what)
+    saves.append(what)
+    if len(saves) == 2:  # in mid-run, after a copy to the target
+        os.kill(os.getpid(), signal.SIGKILL)
+
+checkpoint.save = save_and_die
+bars = [pd.read_csv(name, parse_dates=["date"], index_col="date") for name in sys.argv[2:]]
+settings = TdqnSettings(hidden=16, episodes=2, target_period=30)
+train_tdqn(*bars, seeds=(0, 3), settings=settings, device="cpu", checkpoint=Path(sys.argv[1]))
+"""
+
+
 def test_killed_and_resumed_equals_unbroken(training, bars, tmp_path) -> None:
-    """A process that saves after every block is killed with SIGKILL once it has saved, then the call is made again."""
-    program = textwrap.dedent(
-        f"""
-        import sys
-        import pandas as pd
-        from llmrl_lib.settings import TdqnSettings
-        from llmrl_lib.trading import learner, tasks
-        from llmrl_lib.trading.tdqn import train_tdqn
-        learner.BLOCK, tasks.SECONDS_BETWEEN_CHECKPOINTS = 20, 0.0
-        bars = [pd.read_csv(name, parse_dates=["date"], index_col="date") for name in sys.argv[2:]]
-        settings = TdqnSettings(hidden={SMALL.hidden}, episodes={SMALL.episodes})
-        train_tdqn(*bars, seeds=(0, 3), settings=settings, device="cpu", checkpoint=__import__("pathlib").Path(sys.argv[1]))
-        """
-    )
+    """A process that saves after every 20 steps dies by SIGKILL in mid-run; the call is then made again."""
     files = []
     for name, frame in zip(("train", "test"), bars, strict=True):
         files.append(str(tmp_path / f"{name}.csv"))
         frame.to_csv(files[-1], float_format="%.17g")
     folder = tmp_path / "checkpoints"
-    process = subprocess.Popen([sys.executable, "-c", program, str(folder), *files], env={**os.environ})
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("*.safetensors")) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert list(folder.glob("*.safetensors")), "it was to be killed after its first checkpoint"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder), *files], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with safe_open(folder / "seed-0000.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["record"])["step"] in range(40, int(training.episodes["steps"].iloc[1]))
     resumed = train_tdqn(*bars, seeds=(0, 3), settings=SMALL, device="cpu", checkpoint=folder)
     assert_same(resumed, training)
 
@@ -183,8 +208,6 @@ def test_seeds_must_be_distinct(bars) -> None:
 
 
 def test_a_missing_gpu_is_named(bars) -> None:
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(ValueError, match="no GPU"):
@@ -205,7 +228,27 @@ def test_a_warm_start_reads_the_training_tail(bars) -> None:
     settings = TdqnSettings(hidden=16, episodes=1, quirks=Quirks(test_starts_cold=False))
     prepared = prepare(Problem(train, test), settings)
     assert len(prepared.test.closes) - prepared.test.first_row == len(test)
+    assert (prepared.test.warm_up, prepared.train.warm_up) == (0, 30)
     assert prepared.test.dates[prepared.test.first_row] == test.index[0]
     trained = train_tdqn(train, test, settings=settings, device="cpu")
     tested = trained.trajectories.query("split == 'test'")
     assert tested["row"].tolist() == list(range(len(test)))
+
+
+def test_a_warm_start_needs_history_and_guides_test_days_only(bars) -> None:
+    train, test = bars
+    settings = TdqnSettings(hidden=16, episodes=1, quirks=Quirks(test_starts_cold=False))
+    with pytest.raises(ValueError, match=r"a warm start needs 35 training rows before .*there are 0"):
+        prepare(Problem(test, test), settings)
+    dates = train.index.append(test.index)
+    guidance = pd.Series(0.5, index=dates)
+    prepared = prepare(Problem(train, test, guidance), settings)
+    assert (prepared.test.table[:35, :, -1] == 0).all()
+    assert (prepared.test.table[35:, :, -1] == 0.5).all()
+    with pytest.raises(ValueError, match="no value for 10 of 150"):
+        prepare(Problem(train, test, guidance.drop(train.index[-10:])), settings)
+
+
+def test_integer_like_seeds_are_seeds(training, bars) -> None:
+    again = train_tdqn(*bars, seeds=np.array([0, 3]), settings=SMALL, device="cpu")
+    assert_same(training, again)

@@ -1,0 +1,81 @@
+"""Profiles and settings: what they hold, and every way in which one can be wrong."""
+
+import math
+
+import pytest
+
+from llmrl_lib.settings import Quirks, SettingsError, TdqnSettings, load_profile, tdqn_settings, to_table
+
+
+def test_profiles_differ_from_the_defaults_in_size_only() -> None:
+    paper = load_profile("paper")
+    assert (paper.seeds, paper.tdqn) == (tuple(range(25)), TdqnSettings())
+    assert load_profile("quick").tdqn == TdqnSettings(episodes=5)
+    assert load_profile("smoke").tdqn == TdqnSettings(episodes=2, hidden=32)
+
+
+def test_a_table_of_settings_reads_back() -> None:
+    settings = TdqnSettings(gamma=0.9, quirks=Quirks(test_starts_cold=False))
+    assert tdqn_settings(to_table(settings)) == settings
+
+
+def test_a_profile_may_be_a_file(tmp_path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("seeds = 3\n[tdqn]\nepisodes = 4\ncost_rate = 0\n[tdqn.quirks]\nmargin_reward = false\n", "utf-8")
+    profile = load_profile(str(file))
+    assert (profile.name, profile.seeds) == ("mine", (0, 1, 2))
+    assert profile.tdqn == TdqnSettings(episodes=4, cost_rate=0.0, quirks=Quirks(margin_reward=False))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds = 0", "seeds is 0"),
+        ("seeds = true", "seeds is True"),
+        ("sedes = 1", "unknown key 'sedes'"),
+        ("seeds = ", "not valid TOML"),
+        ("tdqn = 3", "tdqn is 3; it must be a table"),
+        ("[tdqn]\nquirks = true", "quirks is True; it must be a table"),
+        ("[tdqn]\nepisode = 3", "unknown setting 'episode'"),
+        ('[tdqn]\nhidden = "a"', "hidden is 'a'; it must be of type int"),
+        ("[tdqn.quirks]\nmargin = false", "unknown setting 'margin'"),
+        ("[tdqn]\nepisodes = 0", "episodes is 0; it must be at least 1"),
+    ],
+)
+def test_a_wrong_profile_is_named(tmp_path, text, message) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(SettingsError, match=message) as caught:
+        load_profile(str(file))
+    assert "wrong.toml" in str(caught.value)
+
+
+def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="there is no profile 'huge'; choose one of paper, quick, smoke"):
+        load_profile("huge")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epsilon_decay", 0.0),
+        ("short_margin", 0.0),
+        ("cash", -5.0),
+        ("learning_rate", math.nan),
+        ("gradient_clip", 0.0),
+        ("reward_clip", -1.0),
+        ("weight_decay", -1e-6),
+        ("dropout", 1.0),
+        ("gamma", 1.5),
+        ("sticky", -0.1),
+        ("cost_rate", 1.0),
+        ("batch_size", 1),
+        ("state_length", 1),
+        ("replay_capacity", 31),
+        ("precision", "float16"),
+        ("low_pass", 0),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused(name, value) -> None:
+    with pytest.raises(SettingsError, match=f"{name}"):
+        TdqnSettings(**{name: value})

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from llmrl_lib.experiments import open_run
-from llmrl_lib.experiments.folders import write_whole
+from llmrl_lib.experiments.folders import write_toml, write_whole
 
 SMALL = ("manifest.json", "settings.toml", "metrics.csv", "performance.csv")
 KEPT = ["seed", "date", "row", "action", "position"]
@@ -22,7 +22,7 @@ def main() -> None:
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
     run, place = open_run(sys.argv[1]), Path(sys.argv[2])
-    copy(run.path / "run.toml", place / "run.toml")
+    write_toml(place / "run.toml", {**run.about, "dataset": ""})  # where the data lay is nobody's business
     for ticker in run.tickers:
         for name, arm in run.arms(ticker).items():
             folder = place / ticker / name

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="""
@@ -134,9 +135,7 @@ def _print_coverage(console: Console, coverage: pd.DataFrame) -> None:
     table = Table("table", "ticker", "first", "last", "rows", "missing", title="Coverage", title_justify="left")
     row: Any
     for row in coverage[coverage["rows"] > 0].itertuples(index=False):
-        table.add_row(
-            row.table, row.ticker, f"{row.first:%Y-%m-%d}", f"{row.last:%Y-%m-%d}", str(row.rows), f"{row.missing:.1%}"
-        )
+        table.add_row(row.table, row.ticker, _day(row.first), _day(row.last), str(row.rows), f"{row.missing:.1%}")
     console.print(table)
     absent = coverage[coverage["rows"] == 0]
     for name, group in absent.groupby("table", sort=False):
@@ -144,10 +143,14 @@ def _print_coverage(console: Console, coverage: pd.DataFrame) -> None:
         console.print(f"absent: {name}" + (f" of {whose}" if whose else ""), highlight=False)
 
 
+def _day(date: pd.Timestamp) -> str:
+    return "-" if pd.isna(date) else f"{date:%Y-%m-%d}"
+
+
 def _print_defects(console: Console, defects: pd.DataFrame) -> None:
     table = Table("", "where", "rows", "what and what to do", title="Defects", title_justify="left", show_lines=True)
     row: Any
     for row in defects.itertuples(index=False):
         where = row.file if pd.isna(row.line) else f"{row.file}\nline {row.line}"
-        table.add_row(row.severity, where, str(row.count), f"{row.what}; {row.remedy}")
+        table.add_row(row.severity, where, str(row.count), escape(f"{row.what}; {row.remedy}"))
     console.print(table)

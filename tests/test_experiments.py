@@ -41,7 +41,7 @@ def test_the_manifest_is_written_last_and_says_how_the_arm_was_made(smoke_run: P
     written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert max(written, key=written.__getitem__) == "manifest.json"
     manifest = load_arm(folder).manifest
-    assert manifest["dataset_hash"] == load_dataset(EMBEDDED).content_hash()
+    assert manifest["dataset_hash"] == load_dataset(EMBEDDED).content_hash(manifest["ticker"])
     assert manifest["seeds"] == [0, 1]
     assert manifest["seconds"] > 0
     assert set(manifest["versions"]) >= {"python", "torch", "numpy", "pandas", "llmrl"}
@@ -76,14 +76,44 @@ def test_a_folder_made_with_other_seeds_is_refused(smoke_run: Path) -> None:
         run_suite(EMBEDDED, ["ORVN"], Profile("other", (0,), SMOKE.tdqn), smoke_run, jobs=1)
 
 
+def _with_a_zero_close(data: Path, ticker: str) -> None:
+    bars = data / "bars" / f"{ticker}.csv"
+    lines = bars.read_text().splitlines(keepends=True)
+    cells = lines[50].split(",")
+    cells[4] = "0"
+    bars.write_text("".join([*lines[:50], ",".join(cells), *lines[51:]]))
+
+
 def test_a_folder_made_from_other_data_is_refused(smoke_run: Path, tmp_path: Path) -> None:
     data = shutil.copytree(EMBEDDED, tmp_path / "data")
-    bars = data / "bars" / "QLRY.csv"
-    bars.write_text(
-        bars.read_text().replace("2012-01-04", "2012-01-05", 1).replace("2012-01-05", "2012-01-04", 1) + "\n"
-    )
+    bars = data / "bars" / "ORVN.csv"
+    bars.write_text(bars.read_text() + "\n")
     with pytest.raises(ExperimentError, match="dataset_hash"):
         run_arm(load_dataset(data), "ORVN", "unguided", SMOKE, smoke_run / "ORVN" / "unguided")
+
+
+def test_another_tickers_files_do_not_concern_a_finished_arm(smoke_run: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(EMBEDDED, tmp_path / "data")
+    _with_a_zero_close(data, "QLRY")
+    arm = run_arm(load_dataset(data), "ORVN", "unguided", SMOKE, smoke_run / "ORVN" / "unguided")
+    assert arm.manifest["dataset_hash"] == load_dataset(EMBEDDED).content_hash("ORVN")
+
+
+def test_a_broken_ticker_spares_the_others_and_can_be_repaired(tmp_path: Path) -> None:
+    """The healthy ticker is told to its last notebook; once the other is mended the same call goes on."""
+    data, out = shutil.copytree(EMBEDDED, tmp_path / "data"), tmp_path / "run"
+    sound = (data / "bars" / "QLRY.csv").read_text()
+    _with_a_zero_close(data, "QLRY")
+    tiny = Profile("tiny", (0,), TdqnSettings(episodes=1, hidden=8))
+    outcome = run_suite(data, ["ORVN", "QLRY"], tiny, out, jobs=2, arms=("unguided", "buy_and_hold"))
+    assert outcome.finished == ("ORVN",)
+    assert [(failure.ticker, failure.what) for failure in outcome.failures] == [("QLRY", "bars")]
+    assert "bars/QLRY.csv line 51" in outcome.failures[0].why
+    made = (out / "ORVN" / "unguided" / "manifest.json").stat().st_mtime_ns
+    (data / "bars" / "QLRY.csv").write_text(sound)
+    again = run_suite(data, ["ORVN", "QLRY"], tiny, out, jobs=2, arms=("unguided", "buy_and_hold"))
+    assert (again.finished, again.failures) == (("ORVN", "QLRY"), ())
+    assert (out / "ORVN" / "unguided" / "manifest.json").stat().st_mtime_ns == made
 
 
 def test_an_unfinished_arm_is_made_again_with_the_same_numbers(smoke_run: Path, tmp_path: Path) -> None:
@@ -260,7 +290,7 @@ def test_a_dataset_that_changed_after_the_run_is_noticed(smoke_run: Path, tmp_pa
     run = open_run(smoke_run)
     (data / "bars" / "ORVN.csv").write_bytes((data / "bars" / "KSTV.csv").read_bytes())
     moved = Run(smoke_run, {**run.about, "dataset": os.path.relpath(data, smoke_run)})
-    with pytest.raises(ExperimentError, match="has changed since"):
+    with pytest.raises(ExperimentError, match="has changed for ORVN since"):
         _ = moved.dataset
     assert run.dataset.tickers[0] == "ORVN"
 

@@ -15,7 +15,7 @@ SEEDS = 4
 def record(folder, sharpe, precision="float32", positions=None) -> None:
     """A recorded run of one ticker with the given test Sharpe ratios, one a seed."""
     tdqn = to_table(TdqnSettings(precision=precision))
-    about = {"dataset": "x", "profile": "paper", "tickers": ["AAPL"], "dataset_name": "x", "dataset_hash": "h"}
+    about = {"dataset": "x", "profile": "paper", "tickers": ["AAPL"], "dataset_name": "x"}
     arms = {"unguided": sharpe, "buy_and_hold": [1.239]}
     folder.mkdir(parents=True)
     (folder / "run.toml").write_text(tomlkit.dumps({**about, "seeds": len(sharpe), "tdqn": tdqn}), "utf-8")
@@ -24,7 +24,14 @@ def record(folder, sharpe, precision="float32", positions=None) -> None:
         place.mkdir(parents=True)
         rows = {"seed": range(len(values)), "split": "test", "sharpe_ratio": values, "benchmark_max_drawdown": 0.25}
         pd.DataFrame(rows).to_csv(place / "performance.csv", index=False)
-        manifest = {"ticker": "AAPL", "arm": arm, "device": "cpu", "seconds": 7200.0, "commit": "c" * 40}
+        manifest = {
+            "ticker": "AAPL",
+            "arm": arm,
+            "device": "cpu",
+            "seconds": 7200.0,
+            "commit": "c" * 40,
+            "dataset_hash": "h",
+        }
         (place / "manifest.json").write_text(json.dumps({**manifest, "versions": {"torch": "2.13.0"}}), "utf-8")
         held = np.ones((len(values), 100), int) if positions is None else positions
         decisions = [{"seed": seed, "position": side} for seed, path in enumerate(held) for side in path]

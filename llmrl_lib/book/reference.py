@@ -14,6 +14,7 @@ import llmrl_lib
 
 RECORDS = (
     "llmrl_lib.market.dataset:Dataset",
+    "llmrl_lib.market.check:DatasetCheck",
     "llmrl_lib.trading.tdqn:Training",
     "llmrl_lib.experiments:Run",
     "llmrl_lib.experiments:Arm",

@@ -66,7 +66,7 @@ def run_arm(
         "ticker": ticker,
         "arm": arm,
         "dataset": dataset.name,
-        "dataset_hash": dataset.content_hash(),
+        "dataset_hash": dataset.content_hash(ticker),
         "seeds": list(profile.seeds),
         "tdqn": to_table(profile.tdqn),
     }

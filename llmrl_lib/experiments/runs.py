@@ -18,7 +18,7 @@ from llmrl_lib.market.dataset import Dataset, load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings, tdqn_settings, to_table
 
 RUN = "run.toml"
-KEYS = ("dataset", "profile", "tickers", "dataset_name", "dataset_hash", "seeds", "tdqn")
+KEYS = ("dataset", "profile", "tickers", "dataset_name", "seeds", "tdqn")
 
 
 def open_run(path: str | Path) -> Run:
@@ -45,7 +45,6 @@ def start_run(folder: Path, dataset: Dataset, profile: Profile, tickers: Iterabl
     """
     asked = {
         "dataset_name": dataset.name,
-        "dataset_hash": dataset.content_hash(),
         "seeds": len(profile.seeds),
         "tdqn": to_table(profile.tdqn),
     }
@@ -91,11 +90,16 @@ class Run:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The dataset of the run; ExperimentError if its files have changed since, DatasetError if they are gone."""
+        """The dataset of the run; DatasetError if its files are gone.
+
+        ExperimentError if the files of a finished ticker, or the dates of the splits, have changed since.
+        """
         dataset = load_dataset(self.dataset_path)
-        if dataset.content_hash() != self.about["dataset_hash"]:
-            what = f"the dataset {dataset.name} has changed since {self.path} was made from it"
-            raise ExperimentError(f"{what}; bring the old files back, or run again into another folder")
+        for ticker in self.tickers:
+            now = dataset.content_hash(ticker)
+            if any(arm.manifest["dataset_hash"] != now for arm in self.arms(ticker).values()):
+                what = f"the dataset {dataset.name} has changed for {ticker} since {self.path} was made from it"
+                raise ExperimentError(f"{what}; bring the old files back, or run again into another folder")
         return dataset
 
     def arms(self, ticker: str) -> dict[str, Arm]:

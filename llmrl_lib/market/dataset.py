@@ -114,31 +114,51 @@ class Dataset:
             raise DatasetError(refused)
         return tuple(defect for reading in readings for defect in reading.defects) + self.unlisted()
 
-    def coverage(self) -> pd.DataFrame:
-        """What there is and what is lacking: a row per table and ticker, absent tables included. Reads every table.
+    def defects_of(self, ticker: str) -> tuple[Defect, ...]:
+        """What was tolerated in a ticker's tables and those about the whole market; reads no other ticker's.
+
+        Raises DatasetError when one of them holds something that is not tolerated.
+        """
+        readings = [self.read(table, name) for table, name in self.places(ticker)]
+        refused = [defect for reading in readings for defect in reading.refused]
+        if refused:
+            raise DatasetError(refused)
+        return tuple(defect for reading in readings for defect in reading.defects)
+
+    def coverage(self, ticker: str | None = None) -> pd.DataFrame:
+        """What there is and what is lacking: a row per table and ticker, absent tables included. Reads all of them.
+
+        With a ticker, only its tables and those about the whole market are read and told.
 
         Columns: table, ticker (blank for tables about the whole market), file (blank if absent), first, last (dates
         in the table's first date column), rows, missing (share of blank cells in the columns beside the dates).
         """
         rows = []
-        for table, ticker in self.places():
-            reading = self.read(table, ticker)
+        for table, owner in self.places(ticker):
+            reading = self.read(table, owner)
             frame = reading.frame.reset_index() if TABLES[table].is_daily else reading.frame
             dates, values = frame[TABLES[table].dates[0]], frame.drop(columns=list(TABLES[table].dates))
             missing = float(values.isna().to_numpy().mean()) if values.size else float("nan")
-            rows.append((table, ticker or "", reading.file, dates.min(), dates.max(), len(frame), missing))
+            rows.append((table, owner or "", reading.file, dates.min(), dates.max(), len(frame), missing))
         frame = pd.DataFrame(rows, columns=["table", "ticker", "file", "first", "last", "rows", "missing"])
         return frame.astype({"first": "datetime64[us]", "last": "datetime64[us]"})
 
-    def content_hash(self) -> str:
+    def content_hash(self, ticker: str | None = None) -> str:
         """SHA-256 (hex) over names and bytes of dataset.toml and all tables, in the order of their names.
 
-        The same on every machine. Other files in the folder, such as a README, do not count.
+        With a ticker: over the dates of the splits, that ticker's tables and those about the whole market, so that a
+        change of another ticker's files leaves it as it is. The same on every machine. Other files in the folder, such
+        as a README, do not count.
         """
         folders = [self.path, *(self.path / table.name for table in TABLES.values() if table.per_ticker)]
         files = {file.relative_to(self.path).as_posix(): file for folder in folders for file in _csv_files(folder)}
-        files[FILE] = self.path / FILE
         digest = hashlib.sha256()
+        if ticker is None:
+            files[FILE] = self.path / FILE
+        else:
+            mine = {f"{ticker}.csv", f"{ticker}.csv.gz"}
+            files = {name: file for name, file in files.items() if "/" not in name or file.name in mine}
+            digest.update(f"{self.train_start} {self.split} {self.end}\0".encode())
         for name in sorted(files):
             content = files[name].read_bytes()
             digest.update(f"{name}\0{len(content)}\0".encode())
@@ -151,10 +171,11 @@ class Dataset:
             self._readings[table, ticker] = read_table(self.path, TABLES[table], ticker)
         return self._readings[table, ticker]
 
-    def places(self) -> Iterator[tuple[str, str | None]]:
-        """Every table and ticker that the dataset can hold; the ticker is None for tables about the whole market."""
+    def places(self, only: str | None = None) -> Iterator[tuple[str, str | None]]:
+        """Every table and ticker (or `only` one) that the dataset can hold; None for tables about the whole market."""
+        tickers = self.tickers if only is None else (only,)
         for table in TABLES.values():
-            yield from ((table.name, ticker) for ticker in (self.tickers if table.per_ticker else (None,)))
+            yield from ((table.name, ticker) for ticker in (tickers if table.per_ticker else (None,)))
 
     def missing_bars(self) -> tuple[Defect, ...]:
         """The tickers named in dataset.toml that have no file of bars."""

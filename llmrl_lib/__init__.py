@@ -13,6 +13,10 @@ __version__ = "0.1.0"
 
 _HOME = {  # public name: the module that holds it
     "load_dataset": "llmrl_lib.market.dataset",
+    "features": "llmrl_lib.market.features",
+    "feature_table": "llmrl_lib.market.features",
+    "truncated": "llmrl_lib.market.features",
+    "check_no_lookahead": "llmrl_lib.market.features",
     "simulate": "llmrl_lib.trading.accounting",
     "TradingEnv": "llmrl_lib.trading.environment",
     "train_tdqn": "llmrl_lib.trading.tdqn",

@@ -87,6 +87,8 @@ def test_the_files_own_frequency_says_when_a_series_has_stopped(make_folder: Mak
     assert field(make_folder, orders, "2020-10-01", "pmi_qoq").value is None
     quarterly = [row.replace(",M,", ",Q,") for row in orders]
     assert field(make_folder, quarterly, "2020-10-01", "pmi_qoq").value == -2.5
+    late = [orders[0].replace(",M,", ",,"), *quarterly[1:]]  # the first row decides, lest a later one change the past
+    assert field(make_folder, late, "2020-10-01", "pmi_qoq").value is None
     plain = [row.replace(",M,", ",") for row in orders]
     head = HEAD.replace("frequency,", "")
     assert field(make_folder, plain, "2020-07-01", "pmi_qoq", head).value == -2.5

@@ -1,7 +1,7 @@
 """Shows that features use nothing later: they are computed again on a dataset from which all of the future is gone."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,7 @@ def truncated(dataset: Dataset, date: str | pd.Timestamp) -> Dataset:
     row with ``available_at`` on or after the date is gone, since such a row counts from the next trading day on. The
     description, the folder and its hash are those of the whole dataset.
     """
-    own = {
-        entry: getattr(dataset, entry) for entry in ("path", "name", "title", "tickers", "train_start", "split", "end")
-    }
+    own = {entry.name: getattr(dataset, entry.name) for entry in fields(Dataset) if entry.name != "_readings"}
     return _Truncated(**own, whole=dataset, last=pd.Timestamp(date))
 
 

@@ -58,8 +58,8 @@ def _series_changes(dates: Array, rows: pd.DataFrame, name: str) -> dict[str, Co
     months = rows["period"].to_numpy("datetime64[M]").astype(np.int64)
     points = name == "pmi"  # a diffusion index: the difference says what it means
     events = [Event(day, fresh, _changes(known, points)) for day, fresh, known in replay(rows, months, ["value"])]
-    usual = "Q" if name == "gdp" else "M"
-    frequency = next((given for given in rows["frequency"] if given in ("M", "Q")), usual)
+    first = rows["frequency"].iloc[0] if len(rows) else None  # a later row must not change how old a value may be
+    frequency = first if first in ("M", "Q") else "Q" if name == "gdp" else "M"
     age = QUARTERLY_AGE if frequency == "Q" else MONTHLY_AGE
     return as_of_events(dates, events, ["qoq", "yoy"], age)
 

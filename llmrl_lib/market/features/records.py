@@ -1,5 +1,7 @@
 """The records that features are handed out as: a field, a headline, all of a decision date, all dates of a ticker."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal

@@ -13,9 +13,10 @@ from llmrl_lib.book.recorded import recorded_page, result_folder
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.experiments import Run
 from llmrl_lib.experiments.tables import arm_label, performance_table
+from llmrl_lib.market.features import FIELDS, GROUPS
 from llmrl_lib.settings import Quirks, TdqnSettings
 
-METHOD = ("benchmark", "training", "metrics")
+METHOD = ("features", "benchmark", "training", "metrics")
 RECORDED = "recorded"
 USE = ("dataset_format", "profiles", "command_line", "api")
 
@@ -23,6 +24,7 @@ USE = ("dataset_format", "profiles", "command_line", "api")
 def generated_pages(run: Run) -> dict[str, str]:
     """Pages and parts of pages by file name; parts, under _generated, are included by the written pages."""
     pages = {
+        "_generated/features.md": features_tables(),
         "_generated/quirks.md": settings_table(Quirks),
         "_generated/settings.md": settings_table(TdqnSettings),
         "_generated/summary.md": _summary(run),
@@ -67,6 +69,20 @@ def settings_table(kind: type) -> str:
         if entry.name != "quirks"
     ]
     return _table(("setting", "default", "meaning"), rows)
+
+
+def features_tables() -> str:
+    """Every field of a features record, a table per group, as the code defines them."""
+    head = ("field", "unit", "how it is made", "source", "not available after")
+    parts = []
+    for group in GROUPS:
+        rows = [
+            (f"`{field.name}`", field.unit, field.formula, field.source, field.stale)
+            for field in FIELDS.values()
+            if field.group == group
+        ]
+        parts.append(f"### {group.capitalize()}\n\n{_table(head, rows)}")
+    return "\n".join(parts)
 
 
 def _summary(run: Run) -> str:

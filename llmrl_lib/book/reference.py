@@ -15,6 +15,10 @@ import llmrl_lib
 RECORDS = (
     "llmrl_lib.market.dataset:Dataset",
     "llmrl_lib.market.check:DatasetCheck",
+    "llmrl_lib.market.features:Features",
+    "llmrl_lib.market.features:Field",
+    "llmrl_lib.market.features:Headline",
+    "llmrl_lib.market.features:FeatureTable",
     "llmrl_lib.trading.tdqn:Training",
     "llmrl_lib.experiments:Run",
     "llmrl_lib.experiments:Arm",

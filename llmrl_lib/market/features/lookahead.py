@@ -1,0 +1,79 @@
+"""Shows that features use nothing later: they are computed again on a dataset from which all of the future is gone."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+import pandas as pd
+
+from llmrl_lib.market.dataset import Dataset
+from llmrl_lib.market.features.macro import yields_usable
+from llmrl_lib.market.features.records import Features, FeatureTable
+from llmrl_lib.market.features.table import feature_table
+from llmrl_lib.market.reading import Reading
+from llmrl_lib.market.tables import TABLES
+
+YIELDS = ("dgs10", "dgs2", "t10y2y")
+
+
+def truncated(dataset: Dataset, date: str | pd.Timestamp) -> Dataset:
+    """The dataset as it could be used at the close of ``date``: the same object to every reader, without the future.
+
+    Bars, indices and options end on the date, yields that were published later are blank, and of the other tables every
+    row with ``available_at`` on or after the date is gone, since such a row counts from the next trading day on. The
+    description, the folder and its hash are those of the whole dataset.
+    """
+    own = {entry.name: getattr(dataset, entry.name) for entry in fields(Dataset) if entry.name != "_readings"}
+    return _Truncated(**own, whole=dataset, last=pd.Timestamp(date))
+
+
+@dataclass(frozen=True)
+class _Truncated(Dataset):
+    whole: Dataset = field(kw_only=True, repr=False)
+    last: pd.Timestamp = field(kw_only=True)
+
+    def read(self, table: str, ticker: str | None = None) -> Reading:
+        if (table, ticker) not in self._readings:
+            reading = self.whole.read(table, ticker)
+            self._readings[table, ticker] = replace(reading, frame=_cut(reading.frame, table, self.last))
+        return self._readings[table, ticker]
+
+
+def check_no_lookahead(
+    dataset: Dataset,
+    ticker: str,
+    dates: Iterable[str | pd.Timestamp],
+    table: Callable[[Dataset, str, Sequence[pd.Timestamp]], FeatureTable] = feature_table,
+) -> pd.DataFrame:
+    """Compare the features on ``dates`` with those from the dataset ``truncated`` after each of them.
+
+    A row per date and field, and one per date for the text of the news: date, field, whole and truncated (the two values; for
+    news the number of headlines), same (value and the date it became known are equal, or both not available). A method
+    without look-ahead has ``same`` everywhere. ``table`` is the method to check.
+    """
+    days = [pd.Timestamp(date) for date in dates]
+    whole = table(dataset, ticker, days)
+    found = [_compared(whole.row(day), table(truncated(dataset, day), ticker, [day]).row(day)) for day in days]
+    columns = ["date", "field", "whole", "truncated", "same"]
+    if not found:
+        return pd.DataFrame({name: [] for name in columns})
+    return pd.concat(found, ignore_index=True)[columns]
+
+
+def _compared(whole: Features, cut: Features) -> pd.DataFrame:
+    pairs = list(zip(whole.fields, cut.fields, strict=True))
+    rows = [(one.name, one.value, other.value, one == other) for one, other in pairs]
+    rows.append(("news", float(len(whole.news)), float(len(cut.news)), whole.news == cut.news))
+    frame = pd.DataFrame(rows, columns=["field", "whole", "truncated", "same"])
+    frame = frame.astype({"whole": "float64", "truncated": "float64"})
+    return frame.assign(date=whole.date)
+
+
+def _cut(frame: pd.DataFrame, table: str, last: pd.Timestamp) -> pd.DataFrame:
+    if not TABLES[table].is_daily:
+        return frame[frame["available_at"] < last].reset_index(drop=True)
+    kept = frame[frame.index <= last]
+    if table != "indices":
+        return kept
+    late = yields_usable(kept.index.to_numpy("datetime64[us]")) > np.datetime64(last, "us")
+    return kept.assign(**{name: kept[name].mask(late) for name in YIELDS})

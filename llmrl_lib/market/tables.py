@@ -131,7 +131,7 @@ OPTIONS = Table(
     name="options",
     per_ticker=True,
     dates=("date",),
-    numbers=("iv_30d",),
+    numbers=("iv_30d", "hv_30d", "skew_30d"),
     positive=("iv_30d",),
     key=("date",),
 )

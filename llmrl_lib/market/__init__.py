@@ -3,7 +3,7 @@
 from llmrl_lib.market.check import DatasetCheck, check_dataset
 from llmrl_lib.market.dataset import MINIMUM_ROWS, Dataset, load_dataset
 from llmrl_lib.market.defects import DatasetError, Defect
-from llmrl_lib.market.synthetic import simulate
+from llmrl_lib.market.synthetic import synthesise
 
 __all__ = [
     "MINIMUM_ROWS",
@@ -13,5 +13,5 @@ __all__ = [
     "Defect",
     "check_dataset",
     "load_dataset",
-
+    "synthesise",
 ]

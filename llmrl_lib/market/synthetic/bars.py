@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.random import Generator
 
 from llmrl_lib.market.synthetic.companies import Company
@@ -66,7 +67,7 @@ def _paid_prices(
     return np.round(np.array(quoted) / factors, 4), factors, tuple(splits)
 
 
-def ex_dividend(dates: object) -> np.ndarray:
+def ex_dividend(dates: pd.DatetimeIndex) -> np.ndarray:
     """True on the first trading day of each February, May, August and November."""
     return month_begins(dates) & np.isin(dates.month.to_numpy(), (2, 5, 8, 11))
 

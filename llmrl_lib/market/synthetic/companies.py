@@ -1,10 +1,11 @@
 """The invented companies: names, products, people, and the numbers that make their shares differ."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from llmrl_lib.market.synthetic.draws import choose, stream, uniform
+from llmrl_lib.market.synthetic.draws import stream, uniform
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,21 @@ def companies_of(seed: int, tickers: int) -> tuple[Company, ...]:
 
 
 def _company(seed: int, number: int) -> Company:
-    source = stream(seed, number + 1, "company")
-    numbers = _drawn(source, number) if number >= len(_COMPANIES) else _COMPANIES[number]
-    names = uniform(stream(0, number + 1, "company"), 10).tolist()  # the same in every market
-    products = tuple(choose(names[i], _BEGINNINGS) + choose(names[i + 3], _ENDINGS) for i in range(3))
-    people = tuple(f"{choose(names[i], _FIRST_NAMES)} {choose(names[i + 2], _SURNAMES)}" for i in (6, 7))
-    return Company(*numbers, products=tuple(dict.fromkeys(products)), executives=tuple(dict.fromkeys(people)))
+    numbers = _drawn(stream(seed, number + 1, "company"), number) if number >= len(_COMPANIES) else _COMPANIES[number]
+    products = tuple(_combined(67 * (3 * number + more), _BEGINNINGS, _ENDINGS, "") for more in range(3))
+    people = tuple(_combined(37 * (2 * number + more), _FIRST_NAMES, _SURNAMES, " ") for more in range(2))
+    return Company(*numbers, products=products, executives=people)
 
 
-def _drawn(source: Generator, number: int) -> tuple[str, str, float, float, float, float, float, float, float, int, float]:
+def _combined(number: int, first: Sequence[str], second: Sequence[str], between: str) -> str:
+    """The pair with that number, counted round; other numbers give other pairs as long as there are any."""
+    one, other = divmod(number % (len(first) * len(second)), len(second))
+    return first[one] + between + second[other]
+
+
+def _drawn(
+    source: Generator, number: int
+) -> tuple[str, str, float, float, float, float, float, float, float, int, float]:
     one, other = divmod(number - len(_COMPANIES), len(_SYLLABLES))
     stem = _SYLLABLES[one] + _SYLLABLES[other]
     draw = uniform(source, 8).tolist()

@@ -1,7 +1,9 @@
 """The days on which invented shares trade: New York's weekdays and holidays, by rule."""
 
 import datetime
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -19,20 +21,25 @@ class Days:
         """The days on which bars, indices and options are published."""
         return self.all[self.start :]
 
+    @cached_property
+    def dates(self) -> tuple[datetime.date, ...]:
+        """The trading days as dates."""
+        return tuple(moment.date() for moment in self.all)
+
+    @cached_property
+    def _ordinals(self) -> tuple[int, ...]:
+        return tuple(date.toordinal() for date in self.dates)
+
     def __len__(self) -> int:
         return len(self.all)
 
     def at(self, day: datetime.date) -> int:
         """Position of the last trading day up to and including ``day``; -1 if there is none."""
-        return int(np.searchsorted(self.all.to_numpy(), np.datetime64(day, "us"), side="right")) - 1
+        return bisect_right(self._ordinals, day.toordinal()) - 1
 
     def on_or_after(self, day: datetime.date) -> int:
         """Position of the first trading day from ``day`` on; ``len(self)`` if there is none."""
-        return int(np.searchsorted(self.all.to_numpy(), np.datetime64(day, "us"), side="left"))
-
-    def date(self, position: int) -> datetime.date:
-        """The date of a trading day."""
-        return self.all[position].date()  # type: ignore[no-any-return]
+        return bisect_left(self._ordinals, day.toordinal())
 
 
 def days_of(first: datetime.date, last: datetime.date) -> Days:

@@ -1,11 +1,12 @@
 """The Kalman filters behind the truth: the best linear estimate of the drift from each category of data, and from all.
 
 The filter's state is [g, f, noise of five channels, the month's and the quarter's channel value in print, n]; equations in
-``world``, ``reports`` and ``truth``. All filters and companies step through the days together, as leading axes. A return moves the
-estimate twice: it shows yesterday's drift, and its shock is correlated with the state's innovation, which is taken
-out of the transition before it is made (Anderson & Moore 1979, section 5.5).
+``world``, ``reports`` and ``truth``. All filters and companies step through the days together, as leading axes. A return
+moves the estimate twice: it shows yesterday's drift, and its shock is correlated with the state's innovation, which is
+taken out before the state fades (Anderson & Moore 1979, section 5.5).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from llmrl_lib.market.synthetic.world import CATEGORIES, PER_RISK, PHI, SURPRISE
 FILTERS = (*CATEGORIES, "best")
 _G, _F, _OPTIONS, _FUNDAMENTALS, _EARNINGS, _NEWS, _MACRO, _MONTH, _QUARTER, _SURPRISE = range(10)
 _STATES = 10
+_DIAGONAL = np.arange(_STATES)
+_FADING = np.where(_DIAGONAL < _MONTH, PHI, 1.0)  # a day
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def estimate_drift(companies: tuple[Company, ...], world: World, seen: Sightings
     drift, variance = np.zeros((2, len(FILTERS), days, len(companies)))
     before = (law.drift**2 * law.start).sum(axis=-1)
     for day in range(days):
-        mean, cov = _next_day(mean, cov, law, seen, day)
+        _next_day(mean, cov, law, seen, day)
         _see(mean, cov, law.options, seen.options[day], 0.0, "options")
         drift[:, day] = (mean * law.drift).sum(axis=-1)
         variance[:, day] = before - ((cov * law.drift[:, None, :]).sum(axis=-1) * law.drift).sum(axis=-1)
@@ -98,34 +101,41 @@ def _law(companies: tuple[Company, ...], world: World) -> _Law:
     )
 
 
-def _next_day(mean: np.ndarray, cov: np.ndarray, law: _Law, seen: Sightings, day: int) -> tuple[np.ndarray, np.ndarray]:
-    """See the day's returns as what they say of yesterday, then go from yesterday to the day."""
-    fading = np.where(np.arange(_STATES) < _MONTH, PHI, 1.0)
-    added = np.where(np.arange(_STATES) < _MONTH, (1.0 - PHI * PHI) * law.start, 0.0)
-    transition = np.zeros_like(cov) + np.diag(fading)
-    noise = np.zeros_like(mean) + added
-    push = np.zeros_like(mean)
-    market_return = seen.market_return[day]
-    if not np.isnan(market_return):
+def _next_day(mean: np.ndarray, cov: np.ndarray, law: _Law, seen: Sightings, day: int) -> None:
+    """See the day's returns as what they say of yesterday, then go from yesterday to the day; changes both."""
+    if not np.isnan(seen.market_return[day]):
         own = law.own.copy()
         own[:, _SURPRISE] = JUMP * law.own_sd * seen.reaction[day]
-        _see(mean, cov, law.market, market_return, MARKET_SD**2, "prices")
-        _see(mean, cov, own, seen.own_return[day], law.own_sd**2, "prices")
-        answer = STEP * law.follow_through * np.sqrt(law.start[_G])  # of the state to one standard deviation of shock
-        for place, row, value, sd in (
-            (_G, law.market, market_return, MARKET_SD),
-            (_F, own, seen.own_return[day], law.own_sd),
-        ):
-            gain = np.zeros((len(law.own_sd), _STATES))
-            gain[:, place] = answer / sd
-            for number in _looking("prices"):
-                transition[number] -= gain[:, :, None] * row[:, None, :]
-                push[number] += gain * np.broadcast_to(value, law.own_sd.shape)[:, None]
-                noise[number, :, place] -= answer**2
-    mean = (transition @ mean[..., None])[..., 0] + push
-    cov = transition @ cov @ np.swapaxes(transition, -1, -2)
-    cov[..., np.arange(_STATES), np.arange(_STATES)] += noise
-    return mean, cov
+        both = (_G, law.market, seen.market_return[day], MARKET_SD), (_F, own, seen.own_return[day], law.own_sd)
+        for _, row, value, sd in both:
+            _see(mean, cov, row, value, sd * sd, "prices")
+        if law.follow_through and law.start[_G]:
+            for place, row, value, sd in both:
+                _follow(mean, cov, law, place, row, value, sd)
+    mean *= _FADING
+    cov *= np.outer(_FADING, _FADING)
+    cov[..., _DIAGONAL, _DIAGONAL] += (1.0 - _FADING * _FADING) * law.start
+
+
+def _follow(
+    mean: np.ndarray,
+    cov: np.ndarray,
+    law: _Law,
+    place: int,
+    row: np.ndarray,
+    value: np.ndarray | float,
+    sd: np.ndarray | float,
+) -> None:
+    """Add to a drift state what the shock ``value - row state`` says of its innovation; the state fades afterwards."""
+    answer = STEP * law.follow_through * math.sqrt(law.start[place]) / PHI  # to a shock of one standard deviation
+    gain = np.broadcast_to(answer / sd, law.own_sd.shape)
+    for number in _looking("prices"):
+        together = (cov[number] * row[:, None, :]).sum(axis=-1)
+        spread = (together * row).sum(axis=-1)
+        mean[number, :, place] += gain * (value - (mean[number] * row).sum(axis=-1))
+        cov[number, :, place, :] -= gain[:, None] * together
+        cov[number, :, :, place] -= gain[:, None] * together
+        cov[number, :, place, place] += gain * gain * spread - answer * answer
 
 
 def _see_published(mean: np.ndarray, cov: np.ndarray, law: _Law, seen: Sightings, day: int) -> None:
@@ -166,14 +176,15 @@ def _see(
     category: str,
 ) -> None:
     """Take in ``value = row state + error`` (company,), nan where there is none; changes ``mean`` and ``cov``."""
-    known = ~np.isnan(np.broadcast_to(value, row.shape[:1]))
-    if not known.any():
+    known = ~np.isnan(value)
+    if not np.any(known):
         return
+    error = np.where(known, value, 0.0)
     for number in _looking(category):
         together = (cov[number] * row[:, None, :]).sum(axis=-1)  # (company, state)
         spread = (together * row).sum(axis=-1) + variance
-        gain = np.where(known & (spread > 0.0), 1.0, 0.0)[:, None] * together / np.where(spread > 0.0, spread, 1.0)[:, None]
-        mean[number] += gain * (np.where(known, value, 0.0) - (mean[number] * row).sum(axis=-1))[:, None]
+        gain = np.where(known & (spread > 0.0), together.T / np.where(spread > 0.0, spread, 1.0), 0.0).T
+        mean[number] += gain * (error - (mean[number] * row).sum(axis=-1))[:, None]
         cov[number] -= gain[:, :, None] * together[:, None, :]
 
 

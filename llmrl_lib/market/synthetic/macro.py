@@ -1,4 +1,4 @@
-"""Macro-economic series as they were published: first releases, revisions, and the market's state in the survey of purchasers.
+"""Macro-economic series as they were published: first releases, revisions, and a survey that shows the market's state.
 
 The index of purchasing managers shows the market's channel as it stood at the month's last close; it is published first
 and never revised. Every other series is driven by the same monthly value with noise of its own, so it agrees with the
@@ -50,7 +50,7 @@ def macro_columns(source: Generator, days: Days, channel: np.ndarray, dgs2: np.n
 
     ``channel`` is the market's, (days,); ``dgs2`` the two-year yield, (days,), which the policy rate follows.
     """
-    first, last = days.date(0), days.date(len(days) - 1)
+    first, last = days.dates[0], days.dates[-1]
     months = month_ends(first, last)
     month_channel = channel[[days.at(end) for end in months]]
     values = _monthly_values(source, month_channel, dgs2[[days.at(end) for end in months]])
@@ -114,7 +114,7 @@ def _monthly_values(source: Generator, channel: np.ndarray, dgs2: np.ndarray) ->
 def _release_day(days: Days, end: datetime.date, delay: int) -> datetime.date | None:
     """The first trading day ``delay`` days after the period's end; None after the last day."""
     position = days.on_or_after(end + datetime.timedelta(days=delay))
-    return days.date(position) if position < len(days) else None
+    return days.dates[position] if position < len(days) else None
 
 
 def _period(end: datetime.date, quarterly: bool) -> datetime.date:

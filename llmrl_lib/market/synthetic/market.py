@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,7 @@ class Market:
 
     @cached_property
     def truth(self) -> pd.DataFrame:
-        """A row per company and date: ``date, ticker, state, latent, best`` and the categories; see ``truth``."""
+        """By ``date``, a row per company: ``ticker, state, latent, best`` and the categories; see ``truth``."""
         return truth_table(self)
 
     @cached_property
@@ -78,10 +79,10 @@ class Market:
         for name in ("bars", "fundamentals", "earnings", "news", "options"):
             tables |= {(name, ticker): frame for ticker, frame in getattr(self, name).items()}
         readings = {place: Reading(frame, (), "memory") for place, frame in tables.items()}
-        start, split, end = self.world.first, self.world.split, self.world.last + datetime.timedelta(days=1)
-        moments = [pd.Timestamp(day).as_unit("us") for day in (start, split, end)]
+        dates = (self.world.first.replace(day=1), self.world.split, self.world.last + datetime.timedelta(days=1))
+        start, split, end = (pd.Timestamp(day).as_unit("us") for day in dates)
         tickers = tuple(company.ticker for company in self.companies)
-        return Dataset(Path("memory"), name_of(self.world), title_of(self.world), tickers, *moments, _readings=readings)
+        return Dataset(Path("memory"), name_of(self.world), title_of(self.world), tickers, start, split, end, readings)
 
 
 def simulate(
@@ -126,8 +127,8 @@ def _company_tables(
     market_returns: np.ndarray,
     market: Shocks,
     market_state: np.ndarray,
-) -> dict[str, pd.DataFrame]:
-    """All tables of one company and its state under ``state``."""
+) -> dict[str, Any]:
+    """All tables of one company by name, and its state x_t on the published days under ``state``."""
 
     def source(purpose: str) -> np.random.Generator:
         return stream(world.seed, number, purpose)
@@ -145,11 +146,9 @@ def _company_tables(
     total = drift + company.beta * market_returns + own.values + jumps
     prices: Prices = company_bars(source("bars"), days, company, total, own.variance)
     variance = company.beta * company.beta * market.variance + own.variance
-    reports = report_columns(
-        source("accounts"), days, company, prices.split_factor, made, shown["fundamentals"]
-    )
+    reports = report_columns(source("accounts"), days, company, prices.split_factor, made, shown["fundamentals"])
     surprises = earnings_columns(reports["reported_eps"], made, shown["earnings"])
-    dates = {"available_at": [days.date(position) for position in made.positions], "period_end": list(made.ends)}
+    dates = {"available_at": [days.dates[position] for position in made.positions], "period_end": list(made.ends)}
     reported = frame(FUNDAMENTALS, {**dates, **reports})
     since = pd.Timestamp(world.first.replace(year=world.first.year - _REPORTS_BEFORE, month=1, day=1))
     date = {"date": days.published}
@@ -163,7 +162,7 @@ def _company_tables(
     }
 
 
-def frame(table: Table, columns: Mapping[str, object]) -> pd.DataFrame:
+def frame(table: Table, columns: Mapping[str, Any]) -> pd.DataFrame:
     """A frame in the form in which the dataset hands out ``table``; columns that are not given are blank."""
     assert set(columns) <= set(table.columns), sorted(set(columns) - set(table.columns))
     rows = len(columns[table.dates[0]])

@@ -15,7 +15,7 @@ Forecast = Callable[[Market], pd.DataFrame]
 def measured_ics(markets: Iterable[Market], forecast: Forecast | None = None) -> pd.DataFrame:
     """A row per forecaster: ``forecaster, true, measured, standard_error``, each a mean over companies.
 
-    ``forecast`` gives a frame with ``date``, ``ticker`` and a column per forecaster; by default it is the market's truth.
+    ``forecast`` gives a frame by ``date`` with ``ticker`` and a column per forecaster; by default it is the market's truth.
     The correlation with the return over the next 20 trading days is taken over all markets and dates of a company; its
     standard error is the jackknife's over markets, which are independent. Raises ValueError for fewer than two markets
     or markets of different companies.
@@ -45,7 +45,7 @@ def _moments(market: Market, forecasts: pd.DataFrame) -> np.ndarray:
     """Count, sums and sums of products of forecast and return; shape (company, forecaster, 6)."""
     rows = []
     for company in market.companies:
-        known = forecasts.loc[forecasts["ticker"] == company.ticker].set_index("date")
+        known = forecasts.loc[forecasts["ticker"] == company.ticker]
         outcome = next_returns(market.bars[company.ticker]["close"]).dropna()
         table = known.loc[outcome.index, list(FORECASTERS)].to_numpy()
         returns = outcome.to_numpy()[:, None]

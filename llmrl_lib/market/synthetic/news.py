@@ -1,8 +1,8 @@
 """When headlines appear, and how their tone follows the company's channel.
 
-A headline about the business is good with probability (p + k y) / 2 and bad with (p - k y) / 2, where p = 0.8, y is the channel
-at the last close, held within 3, and k = 0.085 times the topic's impact: its mean tone is k y. Of all headlines 60% are
-of this kind; 22% are trifles; 18% have a tone that is thrown with a coin, half of them about another company.
+A headline about the business is good with probability (p + k y) / 2 and bad with (p - k y) / 2, where p = 0.8, y is the
+channel at the last close, held within 3, and k = 0.085 times the topic's impact: its mean tone is k y. Of all headlines
+60% are of this kind; 22% are trifles; 18% have a tone that a coin decided, half of them about another company.
 """
 
 import datetime
@@ -24,13 +24,14 @@ _WEEKEND = (0.90,)
 _DAYS_BEFORE = 40  # calendar days of headlines before the first bar
 
 _FACTS = ("newswire", "company release", "trade press")
+_NOTES = ("newswire", "trade press")
 _TALK = ("newswire", "blog", "message board")
 
 
 def news_columns(source: Generator, days: Days, company: Company, channel: np.ndarray) -> dict[str, list]:
     """Columns of news/TICKER.csv; ``channel`` has shape (days,)."""
-    first = days.date(days.start) - datetime.timedelta(days=_DAYS_BEFORE)
-    last = days.date(len(days) - 1)
+    first = days.dates[days.start] - datetime.timedelta(days=_DAYS_BEFORE)
+    last = days.dates[-1]
     columns: dict[str, list] = {"available_at": [], "headline": [], "source": []}
     for day in range((last - first).days + 1):
         date = first + datetime.timedelta(days=day)
@@ -56,7 +57,7 @@ def _headline(draws: list[float], company: Company, y: float) -> tuple[str, str]
         tone = _tone(tone_draw, TONE_SLOPE * topic.impact * y)
         return fill(_sentence(topic, tone, sentence), company, filling), choose(origin, _FACTS)
     if kind < _TRIFLES:
-        return fill(_sentence(TRIFLES, 0, sentence), company, filling), choose(origin, _FACTS)
+        return fill(_sentence(TRIFLES, 0, sentence), company, filling), choose(origin, _NOTES)
     tone = 1 if tone_draw < 0.5 else -1
     if topic_draw < 0.5:
         return fill(_sentence(CHATTER, tone, sentence), company, filling), choose(origin, _TALK)

@@ -44,9 +44,11 @@ class Announcements:
 
 def announcements_of(source: Generator, days: Days) -> Announcements:
     """Announcements three to seven weeks after calendar quarters, later after the fourth."""
-    ends = month_ends(days.date(0), days.date(len(days) - 1), months=3)
+    ends = month_ends(days.dates[0], days.dates[-1], months=3)
     usual, *more = uniform(source, 1 + len(ends)).tolist()
-    delays = [21 + int(18 * usual) + int(5 * draw) + 7 * (end.month == 12) for end, draw in zip(ends, more, strict=True)]
+    delays = [
+        21 + int(18 * usual) + int(5 * draw) + 7 * (end.month == 12) for end, draw in zip(ends, more, strict=True)
+    ]
     positions = [
         days.on_or_after(end + datetime.timedelta(days=delay)) for end, delay in zip(ends, delays, strict=True)
     ]

@@ -1,7 +1,7 @@
 """What the published tables of an invented market show of the channels, day by day: the input of its best forecasters.
 
-Only published figures are read, none of the latent ones. A row with ``available_at`` stands on the last trading day up to that
-date and may be used from the next trading day on.
+Only published figures are read, none of the latent ones. A row with ``available_at`` stands on the last trading day up
+to that date and may be used from the next trading day on.
 """
 
 import datetime
@@ -56,13 +56,15 @@ def sightings_of(market: "Market") -> Sightings:
     surprises = [market.earnings[company.ticker] for company in companies]
     told = [_news(market.news[company.ticker], company, days, market.world) for company in companies]
     announced = np.stack([_placed(days, table, _surprise(table)) for table in surprises], axis=1)
-    ends = month_ends(days.date(0), days.date(len(days) - 1))
+    ends = month_ends(days.dates[0], days.dates[-1])
     return Sightings(
         market_return=returns,
         own_return=np.stack(own, axis=1),
         options=np.stack([_skew(market.options[company.ticker], days) for company in companies], axis=1),
         macro=_placed(days, survey, pmi_channel(survey["value"])),
-        fundamentals=np.stack([_growth(market.fundamentals[company.ticker], company, days) for company in companies], axis=1),
+        fundamentals=np.stack(
+            [_growth(market.fundamentals[company.ticker], company, days) for company in companies], axis=1
+        ),
         earnings=announced,
         news=np.stack([values for values, _ in told], axis=1),
         news_variance=np.stack([variance for _, variance in told], axis=1),

@@ -1,14 +1,16 @@
 r"""The truth of an invented market: its states, the best forecasts of the next 20 trading days, and how good they can be.
 
-With D_t = d (beta sd_m g_t + sd_e f_t), the drift of tomorrow, and A = (1 - phi^20) / (1 - phi), the return R over the next 20
-trading days has the expectation ``mean + A D_t``. No one sees D_t; the best linear forecast from what was published is A times
-the Kalman filter's estimate of it. Its information coefficient, the correlation with R, is known before any draw is made::
+With D_t = d (beta sd_m g_t + sd_e f_t), the drift of tomorrow, and A = (1 - phi^20) / (1 - phi), the return R over the
+next 20 trading days has the expectation ``mean + A D_t``. No one sees D_t; the best linear forecast from what was published
+is A times the Kalman filter's estimate D^_t. Its information coefficient, the correlation with R, is known before any
+draw is made::
 
-    IC = A sqrt(mean over dates of Var D^_t) / sd R,    Var D^_t = Var D - (filter's error variance),    Var D = d^2 s^2 risk^2
-    Var R = 20 (risk^2 + jumps + Var D) + 2 sum_{k=1}^{19} (20 - k) phi^k Var D,    risk^2 = beta^2 sd_m^2 + sd_e^2
+    IC = A sqrt(mean over dates of Var D^_t) / sd R
+    Var D^_t = Var D - (error variance of the filter),     Var D = d^2 s^2 risk^2
+    Var R = 20 (risk^2 + jumps + Var D) + 2 sum_{k=1}^{19} (20 - k) phi^k Var D,     risk^2 = beta^2 sd_m^2 + sd_e^2
 
-without the last sum where prices do not carry; jumps, n times 2.5 sd_e, come on 4 days in 252. For the forecaster that knows the state itself
-the root is sd D.
+without the last sum where prices do not carry; jumps, n times 2.5 sd_e, come on 4 days in 252. For the forecaster that
+knows the state itself, ``latent``, the root is sd D.
 """
 
 import math
@@ -30,9 +32,8 @@ REACH = (1.0 - PHI**HORIZON) / (1.0 - PHI)  # A
 FORECASTERS = ("latent", "best", *CATEGORIES)
 
 
-
 def truth_table(market: "Market") -> pd.DataFrame:
-    """A row per company and published date.
+    """A row per company and published ``date``: ticker, state, and expected returns.
 
     ``state`` is x_t; ``latent`` the expected return over the next 20 trading days given the state, ``best`` given all that
     was published, and then given each category alone; all six as shares, less the long-run mean of the return.
@@ -47,7 +48,7 @@ def truth_table(market: "Market") -> pd.DataFrame:
         values = {"latent": latent, **{name: filtered[name] for name in ("best", *CATEGORIES)}}
         rounded = {name: np.round(value, 5) + 0.0 for name, value in values.items()}
         columns.append(pd.DataFrame({"date": published, "ticker": ticker, "state": state + 0.0, **rounded}))
-    return pd.concat(columns, ignore_index=True)
+    return pd.concat(columns, ignore_index=True).set_index("date")
 
 
 def true_ics(market: "Market") -> pd.DataFrame:
@@ -63,7 +64,13 @@ def true_ics(market: "Market") -> pd.DataFrame:
         known["latent"] = drift_sd(company, market.world.strength) ** 2
         mean = HORIZON * (company.drift + company.beta * MARKET_DRIFT)
         rows += [
-            (company.ticker, name, round(REACH * math.sqrt(max(known[name], 0.0)) / sd, 4), round(mean, 5), round(sd, 5))
+            (
+                company.ticker,
+                name,
+                round(REACH * math.sqrt(max(known[name], 0.0)) / sd, 4),
+                round(mean, 5),
+                round(sd, 5),
+            )
             for name in FORECASTERS
         ]
     return pd.DataFrame(rows, columns=["ticker", "forecaster", "ic", "mean_return", "volatility"])

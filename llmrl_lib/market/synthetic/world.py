@@ -14,9 +14,10 @@ so that the latest value of a channel says all that the channel knows::
 
     y_c,t = loading_c x_t + u_c,t,    u_c,t = phi u_c,t-1 + sqrt(1 - phi^2) noise    (macro: loading g_t + u_t)
 
-A category that carries nothing has loading 0. Prices show the drift because it lasts. If they are not to carry, a day's shock
-is correlated with the same day's innovation w of the state by ``c = -phi d s / sqrt(1 - phi^2)`` (prices fall when expected
-returns rise): then every autocovariance of returns is zero, although drifts persist (Pástor & Stambaugh 2009). Otherwise c = 0.
+A category that carries nothing has loading 0. Prices show the drift because it lasts: c = 0 is the correlation of a day's
+shock with the same day's innovation w of the state. If prices are not to carry, ``c = -phi d s / sqrt(1 - phi^2)``, so that
+prices fall when expected returns rise: every autocovariance of returns is then zero, although drifts persist (the
+predictive systems of Pástor & Stambaugh 2009).
 """
 
 import datetime

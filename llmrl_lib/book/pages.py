@@ -15,7 +15,7 @@ from llmrl_lib.experiments import Run
 from llmrl_lib.experiments.tables import arm_label, performance_table
 from llmrl_lib.settings import Quirks, TdqnSettings
 
-METHOD = ("benchmark", "training", "metrics")
+METHOD = ("benchmark", "training", "metrics", "embedded_market")
 RECORDED = "recorded"
 USE = ("dataset_format", "profiles", "command_line", "api")
 

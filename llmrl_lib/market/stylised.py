@@ -7,9 +7,27 @@ import pandas as pd
 
 TAIL = 0.05  # share of the largest absolute returns in Hill's estimator
 REAL_SOURCE = (
-    "daily closes adjusted for splits and dividends, 2012-01-03 to 2019-12-31 (META from 2012-05-18), Yahoo Finance; "
-    "computed by stylised_facts"
+    "six American technology stocks, daily closes adjusted for splits and dividends from Yahoo Finance, "
+    "2012-01-03 to 2019-12-31 (META from 2012-05-18); computed by stylised_facts"
 )
+_COLUMNS = (
+    "volatility",
+    "autocorrelation",
+    "absolute_1",
+    "absolute_20",
+    "absolute_60",
+    "tail_index",
+    "leverage",
+    "cross_correlation",
+)
+_REAL = {
+    "AAPL": (0.256, 0.014, 0.085, 0.054, 0.037, 3.165, -0.049, 0.345),
+    "AMZN": (0.297, 0.002, 0.110, 0.039, 0.050, 2.581, -0.018, 0.414),
+    "GOOGL": (0.231, 0.020, 0.080, 0.024, 0.015, 2.802, -0.007, 0.438),
+    "META": (0.362, 0.004, 0.136, 0.097, 0.096, 2.903, -0.013, 0.327),
+    "MSFT": (0.227, -0.042, 0.103, 0.020, 0.009, 3.269, -0.022, 0.400),
+    "TSLA": (0.499, -0.015, 0.070, 0.047, 0.040, 2.634, 0.002, 0.250),
+}
 
 
 def stylised_facts(bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -43,7 +61,12 @@ def stylised_facts(bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             "leverage": np.mean([_lagged(values, values**2, lag) for lag in range(1, 11)]),
             "cross_correlation": together[ticker].drop(ticker).mean(),
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("ticker")
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(_COLUMNS)).rename_axis("ticker")
+
+
+def real_facts() -> pd.DataFrame:
+    """The same figures for real stocks, as facts to compare with; see ``REAL_SOURCE``."""
+    return pd.DataFrame.from_dict(_REAL, orient="index", columns=list(_COLUMNS)).rename_axis("ticker")
 
 
 def hill_index(values: np.ndarray, share: float = TAIL) -> float:

@@ -83,13 +83,13 @@ def tone_slope(impact: int, loading: float, strength: float) -> float:
 def _returns(closes: pd.Series, days: Days) -> np.ndarray:
     returns = np.full(len(days), np.nan)
     values = closes.to_numpy()
-    returns[days.start + 1 :] = values[1:] / values[:-1] - 1.0
+    returns[days.start + 1 : days.start + len(values)] = values[1:] / values[:-1] - 1.0
     return returns
 
 
 def _skew(options: pd.DataFrame, days: Days) -> np.ndarray:
     shown = np.full(len(days), np.nan)
-    shown[days.start :] = (options["skew_30d"].to_numpy() - SKEW_MEAN) / SKEW_SLOPE
+    shown[days.start : days.start + len(options)] = (options["skew_30d"].to_numpy() - SKEW_MEAN) / SKEW_SLOPE
     return shown
 
 

@@ -20,6 +20,7 @@ from llmrl_lib.market.synthetic.draws import stream
 from llmrl_lib.market.synthetic.filtering import FILTERS, estimate_drift
 from llmrl_lib.market.synthetic.returns import COMPANY_ALIGNMENT, MARKET_SD, company_shocks, market_shocks
 from llmrl_lib.market.synthetic.sightings import Sightings, tone_slope
+from llmrl_lib.market.synthetic.states import channel
 from llmrl_lib.market.synthetic.truth import FORECASTERS, REACH, return_sd
 from llmrl_lib.market.synthetic.world import LOADINGS, PER_RISK, PHI, SURPRISE_NOISE, World, world_of
 
@@ -244,9 +245,16 @@ def test_coefficients_rise_with_the_strength_and_with_what_is_known() -> None:
     assert table.loc["latent"].tolist() == pytest.approx([0.0, 0.15, 0.29, 0.41, 0.50], abs=0.01)
 
 
-def test_forecasts_know_nothing_of_later_rows() -> None:
+@pytest.mark.parametrize("published", ["macro", "fundamentals", "earnings", "news"])
+def test_forecasts_know_nothing_of_later_rows(published: str) -> None:
+    """The last day is one on which a row of the table is published: it may be used from the next day on."""
     market = simulate(2, 2)
-    day = market.days.published[1_200]
+    table = (
+        market.macro[market.macro["series"] == "ISM_PMI"]
+        if published == "macro"
+        else getattr(market, published)["ORVN"]
+    )
+    day = table.loc[table["available_at"].isin(market.days.published[1_000:]), "available_at"].iloc[0]
 
     def before(frame: pd.DataFrame) -> pd.DataFrame:
         return frame[frame.index <= day] if frame.index.name == "date" else frame[frame["available_at"] < day]
@@ -254,9 +262,34 @@ def test_forecasts_know_nothing_of_later_rows() -> None:
     by_ticker = ("bars", "options", "fundamentals", "earnings", "news")
     cut = {name: {ticker: before(one) for ticker, one in getattr(market, name).items()} for name in by_ticker}
     short = replace(market, indices=before(market.indices), macro=before(market.macro), **cut)
-    last = market.days.start + 1_200 + 1
-    assert np.array_equal(short.estimates.drift[:, :last], market.estimates.drift[:, :last])
-    assert not np.array_equal(short.estimates.drift, market.estimates.drift)
+    last = market.days.at(day)
+    assert np.array_equal(short.estimates.drift[:, : last + 1], market.estimates.drift[:, : last + 1])
+    number = FILTERS.index(published)
+    assert not np.array_equal(short.estimates.drift[number, last + 1], market.estimates.drift[number, last + 1])
+
+
+def test_each_category_shows_the_state_with_its_loading() -> None:
+    """Markets of the same seed share all noise, so that their difference is what the state adds."""
+    for category in LOADINGS:
+        state = np.linspace(-2.0, 2.0, 50)
+        shown, silent = (
+            channel(world(1.0, carriers), category, state, stream(3, 1, category)) for carriers in (CATEGORIES, ())
+        )
+        np.testing.assert_allclose(shown - silent, LOADINGS[category] * state)
+    carrying, silent = (simulate(3, 1, carriers=("prices", *more)) for more in (CATEGORIES[1:], ()))
+    company, state = carrying.companies[0], carrying.states["ORVN"]
+    skew = carrying.options["ORVN"]["skew_30d"] - silent.options["ORVN"]["skew_30d"]
+    np.testing.assert_allclose(skew, -1.2 * 0.7 * state, atol=2e-4)
+    growth = carrying.fundamentals["ORVN"].set_index("period_end")["revenue_yoy"]
+    usual = silent.fundamentals["ORVN"].set_index("period_end")["revenue_yoy"]
+    ends = growth.index[growth.index > state.index[0]]
+    at_end = state.to_numpy()[state.index.searchsorted(ends, side="right") - 1]
+    np.testing.assert_allclose(growth[ends] - usual[ends], 0.05 * 2.5 * at_end, atol=1e-5)
+    assert usual.mean() == pytest.approx(company.growth, abs=0.04)
+    surprise = carrying.earnings["ORVN"].set_index("available_at")["surprise_pct"]
+    plain = silent.earnings["ORVN"].set_index("available_at")["surprise_pct"]
+    days = surprise.index[surprise.index > state.index[0]]
+    np.testing.assert_allclose(surprise[days] - plain[days], 5.0 * 1.5 * state[days], atol=0.15)
 
 
 def test_the_truth_in_numbers(loud: list[Market]) -> None:

@@ -188,6 +188,20 @@ def test_the_return_has_the_stated_variance_and_no_autocovariance_where_prices_a
     assert abs(np.mean(covariances)) < 0.012  # 0.05 if the drift alone acted
 
 
+def test_the_return_of_a_day_holds_the_drift_of_the_day_before() -> None:
+    """With prices among the carriers the shocks do not depend on the strength: the difference is the drift."""
+    loud, silent = simulate(4, 2, strength=1.5), simulate(4, 2, strength=0.0)
+    for company in loud.companies:
+        ticker = company.ticker
+        closes = loud.bars[ticker]["close"], silent.bars[ticker]["close"]
+        added = (closes[0].pct_change() - closes[1].pct_change()).iloc[1:].to_numpy()
+        risk = ((company.beta * MARKET_SD) ** 2 + company.daily_sd**2) ** 0.5
+        np.testing.assert_allclose(added, PER_RISK * risk * loud.states[ticker].iloc[:-1], atol=5e-5)
+    levels = loud.indices["spx_close"], silent.indices["spx_close"]
+    added = (levels[0].pct_change() - levels[1].pct_change()).iloc[1:].to_numpy()
+    np.testing.assert_allclose(added, PER_RISK * MARKET_SD * loud.market_state.iloc[:-1], atol=2e-5)
+
+
 def test_tone_slope_is_the_least_squares_slope() -> None:
     channel = 1.9 * np.random.default_rng(8).standard_normal(400_000)
     loading = (1.9**2 - 1.0) ** 0.5
@@ -288,6 +302,11 @@ def test_each_category_shows_the_state_with_its_loading() -> None:
     assert usual.mean() == pytest.approx(company.growth, abs=0.04)
     surprise = carrying.earnings["ORVN"].set_index("available_at")["surprise_pct"]
     plain = silent.earnings["ORVN"].set_index("available_at")["surprise_pct"]
+    survey, quiet = (one.macro[one.macro["series"] == "ISM_PMI"].set_index("period") for one in (carrying, silent))
+    months = survey.index[survey.index >= state.index[0].replace(day=1)]
+    places = state.index.searchsorted(months + pd.offsets.MonthEnd(), side="right") - 1
+    added = (survey["value"] - quiet["value"])[months].to_numpy()
+    np.testing.assert_allclose(added, 3.0 * 1.5 * carrying.market_state.iloc[places], atol=0.11)
     days = surprise.index[surprise.index > state.index[0]]
     np.testing.assert_allclose(surprise[days] - plain[days], 5.0 * 1.5 * state[days], atol=0.15)
 
@@ -346,7 +365,13 @@ def test_a_dataset_hands_out_its_truth_only_where_there_is_one(tmp_path: Path) -
 def uses_of_truth(source: str) -> Iterator[int]:
     """Lines that read an attribute or a file of the truth."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute) and node.attr in ("truth", "truth_ic", "states", "estimates"):
+        if isinstance(node, ast.Attribute) and node.attr in (
+            "truth",
+            "truth_ic",
+            "states",
+            "market_state",
+            "estimates",
+        ):
             yield node.lineno
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("truth"):
             yield node.lineno

@@ -54,6 +54,7 @@ class Market:
     news: Mapping[str, pd.DataFrame]
     options: Mapping[str, pd.DataFrame]
     states: pd.DataFrame  # latent states x by published date and ticker
+    market_state: pd.Series  # g, by published date
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -116,7 +117,10 @@ def simulate(
     by_table = {name: dict(zip(names, [one[name] for one in made], strict=True)) for name in made[0]}
     states = pd.DataFrame(by_table.pop("state"), index=days.published)
     indices, macro_frame = frame(INDICES, {"date": days.published, **levels}), frame(MACRO, macro)
-    return Market(world, days, companies, indices=indices, macro=macro_frame, states=states, **by_table)
+    market_state = pd.Series(state[1:][days.start :], index=days.published)
+    return Market(
+        world, days, companies, indices=indices, macro=macro_frame, states=states, market_state=market_state, **by_table
+    )
 
 
 def _company_tables(

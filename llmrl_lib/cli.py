@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,13 +53,24 @@ def synthesise(
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet, or be empty.")],
     seed: Annotated[int, typer.Option(help="Seed of the invented market.", min=0)] = 20120103,
     tickers: Annotated[int, typer.Option(help="Number of companies.", min=1)] = 6,
+    strength: Annotated[float, typer.Option(help="Strength of the signal, 0 (none) to 2.")] = 1.0,
+    carriers: Annotated[str, typer.Option(help="Categories that carry it, by commas; 'all', 'none'.")] = "all",
+    first: Annotated[datetime, typer.Option(help="First day of bars.", formats=["%Y-%m-%d"])] = datetime(2012, 1, 3),
+    last: Annotated[datetime, typer.Option(help="Last day of bars.", formats=["%Y-%m-%d"])] = datetime(2019, 12, 31),
+    split: Annotated[
+        datetime | None, typer.Option(help="First day of testing; by default after 3/4.", formats=["%Y-%m-%d"])
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Write an invented market as a dataset; the same seed gives the same bytes on every machine."""
     with _plain_errors(debug):
+        from llmrl_lib.market.synthetic import CATEGORIES
         from llmrl_lib.market.synthetic import synthesise as write_market
 
-        print(write_market(seed, tickers, out=out))
+        named = [name.strip() for name in carriers.split(",") if name.strip()]
+        chosen = {"all": list(CATEGORIES), "none": []}.get(carriers.strip(), named)
+        world: dict[str, Any] = {"strength": strength, "carriers": chosen, "first": first.date(), "last": last.date()}
+        print(write_market(seed, tickers, out=out, split=split.date() if split else None, **world))
 
 
 @app.command()

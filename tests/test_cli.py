@@ -36,8 +36,9 @@ def one_sentence(result: Result) -> str:
 def test_check_prints_coverage_and_defects() -> None:
     result = call("data", "check", EMBEDDED)
     assert result.exit_code == 0
-    assert re.search(r"bars\s*│ ORVN\s*│ 2012-01-03 │ 2019-12-31 │ 2023", result.output)
-    assert "absent: news of ORVN" in result.output
+    assert re.search(r"bars\s*│ ORVN\s*│ 2012-01-03 │ 2019-12-31 │ 2015", result.output)
+    assert re.search(r"news\s*│ HDRN\s*│ 2011-11-25", result.output)
+    assert "absent" not in result.output
     assert "tolerated" in result.output
     assert "The dataset can be used." in result.output
 
@@ -55,6 +56,40 @@ def test_synthesise_writes_the_embedded_market(tmp_path: Path) -> None:
     assert call("data", "synthesise", "--out", tmp_path / "made").exit_code == 0
     for path in sorted(EMBEDDED.rglob("*.csv")):
         assert (tmp_path / "made" / path.relative_to(EMBEDDED)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_synthesise_takes_strength_carriers_and_dates(tmp_path: Path) -> None:
+    options = ("--seed", 3, "--tickers", 2, "--strength", 1.5, "--carriers", "news, macro")
+    dates = ("--first", "2015-01-02", "--last", "2016-06-30", "--split", "2016-01-04")
+    result = call("data", "synthesise", "--out", tmp_path / "made", *options, *dates)
+    assert result.exit_code == 0, result.output
+    toml = (tmp_path / "made" / "dataset.toml").read_text()
+    assert 'name = "synthetic-3-2-strength1.5-macro+news"' in toml
+    assert "split = 2016-01-04" in toml
+    again = re.search('made_with = "llmrl (.*)"', toml)
+    assert again
+    assert call(*again[1].split(), "--out", tmp_path / "again").exit_code == 0
+    for path in sorted((tmp_path / "made").rglob("*.csv")):
+        assert (tmp_path / "again" / path.relative_to(tmp_path / "made")).read_bytes() == path.read_bytes(), path.name
+    assert call("data", "synthesise", "--out", tmp_path / "silent", "--carriers", "none", *dates).exit_code == 0
+    assert "-nothing" in (tmp_path / "silent" / "dataset.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--strength", "3"), "strength 3.0 lies outside 0 (no signal) to 2.0"),
+        (("--carriers", "news,gossip"), "'gossip' is no list of categories; choose from prices, options, macro"),
+        (("--tickers", "201"), "201 tickers; an invented market has 1 to 200"),
+        (("--split", "2019-12-20"), "testing has 7 trading days, 31 are needed"),
+        (("--last", "2011-12-20"), "both lie in 1950..2100, and first before last"),
+    ],
+)
+def test_impossible_markets_are_one_sentence(options: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    result = call("data", "synthesise", "--out", tmp_path / "made", *options)
+    assert result.exit_code == 2
+    assert said in one_sentence(result)
+    assert not (tmp_path / "made").exists()
 
 
 def test_synthesise_does_not_write_over_files(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_published_name_under_other_costs_is_not_compared(tmp_path: Path) -> N
 def test_a_published_name_on_other_prices_is_not_compared(tmp_path: Path) -> None:
     run = holding(tmp_path)
     assert tables.published_by_source(run) == {}
-    assert "holding AAPL scores 2.02 here and 1.24 on the benchmark's bars" in tables.left_out_sentence(run)
+    assert "holding AAPL scores 0.47 here and 1.24 on the benchmark's bars" in tables.left_out_sentence(run)
 
 
 def test_the_benchmarks_own_bars_are_compared(shared: Path, tmp_path: Path) -> None:

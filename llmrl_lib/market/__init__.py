@@ -3,7 +3,8 @@
 from llmrl_lib.market.check import DatasetCheck, check_dataset
 from llmrl_lib.market.dataset import MINIMUM_ROWS, Dataset, load_dataset
 from llmrl_lib.market.defects import DatasetError, Defect
-from llmrl_lib.market.synthetic import synthesise
+from llmrl_lib.market.stylised import stylised_facts
+from llmrl_lib.market.synthetic import simulate, synthesise
 
 __all__ = [
     "MINIMUM_ROWS",
@@ -13,5 +14,7 @@ __all__ = [
     "Defect",
     "check_dataset",
     "load_dataset",
+    "simulate",
+    "stylised_facts",
     "synthesise",
 ]

@@ -15,7 +15,7 @@ import pandas as pd
 from llmrl_lib.market.defects import DatasetError, Defect
 from llmrl_lib.market.description import FILE, read_description
 from llmrl_lib.market.reading import Reading, read_table
-from llmrl_lib.market.tables import BARS, TABLES
+from llmrl_lib.market.tables import BARS, TABLES, TRUTH
 
 MINIMUM_ROWS = 31  # 30 in the first observation, one to trade
 Slice = Literal["training", "test"]
@@ -99,8 +99,32 @@ class Dataset:
         return self._table("news", ticker)
 
     def options(self, ticker: str) -> pd.DataFrame:
-        """Daily option figures by ``date``: iv_30d, the implied volatility over 30 days (percent a year)."""
+        """Daily option figures by ``date``, blank where the file has no such column.
+
+        iv_30d and hv_30d: implied volatility over the next 30 days and historical volatility over the past 20 trading
+        days (percent a year); skew_30d: implied volatility of puts less that of calls (percentage points).
+        """
         return self._table("options", ticker)
+
+    @property
+    def truth(self) -> pd.DataFrame:
+        """HINDSIGHT, of invented markets only: what drove each ticker, and what could be forecast, by ``date``.
+
+        Columns: ticker, state, latent, best and the categories; see ``market.synthetic.truth``. For hindsight, experiments,
+        notebooks and tests; never for features or prompts. Raises DatasetError when the dataset has no truth.csv.
+        """
+        reading = read_table(self.path, TRUTH)
+        self._needs_truth(reading.file, "truth.csv")
+        if reading.refused:
+            raise DatasetError(reading.refused)
+        return reading.frame
+
+    @property
+    def truth_ic(self) -> pd.DataFrame:
+        """HINDSIGHT: information coefficients by ticker and forecaster, with mean and sd of the 20-day return."""
+        file = self.path / "truth_ic.csv"
+        self._needs_truth(file.name if file.is_file() else "", file.name)
+        return pd.read_csv(file)
 
     @property
     def defects(self) -> tuple[Defect, ...]:
@@ -148,10 +172,12 @@ class Dataset:
 
         With a ticker: over the dates of the splits, that ticker's tables and those about the whole market, so that a
         change of another ticker's files leaves it as it is. The same on every machine. Other files in the folder, such
-        as a README, do not count.
+        as a README or the truth, do not count.
         """
-        folders = [self.path, *(self.path / table.name for table in TABLES.values() if table.per_ticker)]
-        files = {file.relative_to(self.path).as_posix(): file for folder in folders for file in _csv_files(folder)}
+        alone = {table.name for table in TABLES.values() if not table.per_ticker}
+        found = [file for file in _csv_files(self.path) if _stem(file) in alone]
+        found += [file for table in TABLES.values() if table.per_ticker for file in _csv_files(self.path / table.name)]
+        files = {file.relative_to(self.path).as_posix(): file for file in found}
         digest = hashlib.sha256()
         if ticker is None:
             files[FILE] = self.path / FILE
@@ -179,7 +205,7 @@ class Dataset:
 
     def missing_bars(self) -> tuple[Defect, ...]:
         """The tickers named in dataset.toml that have no file of bars."""
-        have = {file.name.removesuffix(".gz").removesuffix(".csv") for file in _csv_files(self.path / BARS.name)}
+        have = {_stem(file) for file in _csv_files(self.path / BARS.name)}
         remedy = f"add the file or take the ticker out of {FILE}"
         return tuple(
             Defect(f"bars/{ticker}.csv", None, "missing file", f"no such file, but {FILE} names {ticker}", remedy)
@@ -193,7 +219,7 @@ class Dataset:
         return tuple(
             Defect(name, None, "unlisted ticker", f"{FILE} does not name it", "it is ignored", True)
             for file in files
-            if file.name.removesuffix(".gz").removesuffix(".csv") not in self.tickers
+            if _stem(file) not in self.tickers
             for name in [file.relative_to(self.path).as_posix()]
         )
 
@@ -208,6 +234,11 @@ class Dataset:
         needed = f"at least {MINIMUM_ROWS} are needed (30 for the first observation, one to trade)"
         remedy = f"bring more bars, move the dates under [benchmark] in {FILE} or leave the ticker out"
         return Defect(reading.file, None, "too few rows", f"{what}, {needed}", remedy)
+
+    def _needs_truth(self, found: str, file: str) -> None:
+        if not found:
+            remedy = "only invented markets have one: llmrl data synthesise writes it"
+            raise DatasetError([Defect(file, None, "missing file", f"not found in {self.path.as_posix()}", remedy)])
 
     def _slice(self, ticker: str, part: Slice) -> pd.DataFrame:
         bars = self.bars(ticker)
@@ -228,3 +259,7 @@ class Dataset:
 
 def _csv_files(folder: Path) -> list[Path]:
     return sorted(file for pattern in ("*.csv", "*.csv.gz") for file in folder.glob(pattern) if file.is_file())
+
+
+def _stem(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".csv")

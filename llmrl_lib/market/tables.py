@@ -131,8 +131,20 @@ OPTIONS = Table(
     name="options",
     per_ticker=True,
     dates=("date",),
-    numbers=("iv_30d",),
+    numbers=("iv_30d", "hv_30d", "skew_30d"),
     positive=("iv_30d",),
     key=("date",),
 )
 TABLES = {table.name: table for table in (BARS, INDICES, MACRO, FUNDAMENTALS, EARNINGS, NEWS, OPTIONS)}
+
+# hindsight of an invented market, beside its tables and none of them: Dataset.truth hands it out
+TRUTH = Table(
+    name="truth",
+    per_ticker=False,
+    dates=("date",),
+    numbers=("state", "latent", "best", "prices", "options", "macro", "fundamentals", "earnings", "news"),
+    required=("ticker", "state"),
+    filled=("ticker", "state"),
+    key=("ticker", "date"),
+    group="ticker",
+)

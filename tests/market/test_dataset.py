@@ -121,7 +121,7 @@ def test_absent_tables_are_empty_frames_with_the_right_columns(make_folder: Make
     frames += [dataset.news("AAA"), dataset.options("AAA")]
     assert all(frame.empty for frame in frames)
     assert dataset.indices.index.dtype == dataset.bars("AAA").index.dtype
-    assert list(dataset.options("AAA")) == ["iv_30d"]
+    assert list(dataset.options("AAA")) == ["iv_30d", "hv_30d", "skew_30d"]
     assert {"series", "period", "available_at", "value"} <= set(dataset.macro)
     assert dataset.news("AAA")["available_at"].dtype == "datetime64[us]"
     assert len(dataset.fundamentals("AAA").columns) == 21
@@ -155,6 +155,16 @@ def test_the_hash_depends_on_names_and_bytes_of_the_tables_alone(make_folder: Ma
     (moved / "bars/AAA.csv").write_text(bars)
     (moved / "indices.csv").write_text("date\n")
     assert load_dataset(moved).content_hash() not in (before, changed)
+
+
+def test_option_columns_that_a_file_lacks_are_blank(make_folder: MakeFolder) -> None:
+    dataset = load_dataset(make_folder({"options/AAA.csv": "date,iv_30d\n2020-01-02,31.5\n"}))
+    options = dataset.options("AAA")
+    assert options["iv_30d"].tolist() == [31.5]
+    assert options[["hv_30d", "skew_30d"]].isna().all(axis=None)
+    full = make_folder({"options/AAA.csv": "date,skew_30d,iv_30d,hv_30d\n2020-01-02,-0.5,31.5,0\n"})
+    assert load_dataset(full).options("AAA").iloc[0].tolist() == [31.5, 0.0, -0.5]
+    assert not load_dataset(full).defects
 
 
 def test_the_hash_is_the_one_that_was_written_down(tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ def observation_table(
 
 def guidance_at(bars: pd.DataFrame, guidance: pd.Series) -> np.ndarray:
     """The guidance of each bar's date, shape (row,). Raises ValueError where a date is missing or a value leaves [-1, 1]."""
+    if not isinstance(guidance, pd.Series):
+        raise ValueError(f"guidance is a {type(guidance).__name__}; give a pandas Series indexed by date")
     if guidance.index.has_duplicates:
         date = guidance.index[guidance.index.duplicated()][0]
         raise ValueError(f"the guidance series has two values for {date:%Y-%m-%d}; keep one value a trading day")

@@ -116,6 +116,10 @@ def with_history(train: pd.DataFrame, test: pd.DataFrame, settings: TdqnSettings
 
 def checked(bars: pd.DataFrame, name: str, first_row: int, quirks: Quirks) -> pd.DataFrame:
     """The bars cleaned, or a ValueError that says what is wrong with them."""
+    if not isinstance(bars.index, pd.DatetimeIndex):
+        raise ValueError(
+            f"the {name} bars are indexed by {type(bars.index).__name__}; index them by date (DatetimeIndex)"
+        )
     missing = [column for column in FIELDS if column not in bars]
     if missing:
         raise ValueError(f"the {name} bars lack the column {missing[0]!r}; they need {', '.join(FIELDS)}")

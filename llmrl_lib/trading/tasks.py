@@ -21,6 +21,7 @@ from llmrl_lib.trading.learner import Group, RunResult
 from llmrl_lib.trading.problem import Prepared
 
 SECONDS_BETWEEN_CHECKPOINTS = 15.0
+WORK_PER_SAVE = 20.0  # at least this many times the time that a save takes lies between two
 LEARNING = 1  # raise it when a change of code changes the numbers of a run: older checkpoints are then refused
 
 
@@ -98,7 +99,7 @@ def _train(task: Task, folder: Path | None, tell: Callable[[int, dict[str, float
             tensors, record = group.state()
             checkpoint.save(path, tensors, {**record, "fingerprint": fingerprint})
             took = time.perf_counter() - began  # hundreds of runs on a GPU hold gigabytes: save them more rarely
-            due = began + took + max(SECONDS_BETWEEN_CHECKPOINTS, 20 * took)
+            due = began + took + max(SECONDS_BETWEEN_CHECKPOINTS, WORK_PER_SAVE * took)
     return group.results()
 
 

@@ -76,13 +76,16 @@ def train_runs(
     progress: Listener | None = None,
 ) -> dict[str, Training]:
     """`train_tdqn` for several problems (tickers, arms) that share seeds and settings; all their runs train at once."""
+    if isinstance(seeds, int):
+        raise ValueError(f"seeds is {seeds}; give the seeds themselves, e.g. range({seeds})")
     settings, seeds = settings or TdqnSettings(), [int(seed) for seed in seeds]
     if len(set(seeds)) != len(seeds) or not seeds:
         raise ValueError(f"seeds are {seeds}; give at least one, each once")
     place = _device(device)
     prepared = {name: prepare(problem, settings) for name, problem in problems.items()}
     tasks = _tasks(prepared, seeds, settings, place)
-    results = run_tasks(tasks, workers if place.type == "cpu" else 1, checkpoint, progress)
+    folder = None if checkpoint is None else Path(checkpoint)
+    results = run_tasks(tasks, workers if place.type == "cpu" else 1, folder, progress)
     return {
         name: _training([results[name, seed] for seed in seeds], tuple(seeds), prepared[name], settings, place.type)
         for name in problems
@@ -121,6 +124,8 @@ def _training(
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"device is {name!r}; choose auto, cpu or cuda")
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("device is cuda, but torch sees no GPU; use device='cpu' or install a CUDA build of torch")

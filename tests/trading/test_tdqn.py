@@ -115,7 +115,7 @@ from llmrl_lib.settings import TdqnSettings
 from llmrl_lib.trading import checkpoint, learner, tasks
 from llmrl_lib.trading.tdqn import train_tdqn
 
-learner.BLOCK, tasks.SECONDS_BETWEEN_CHECKPOINTS = 20, 0.0
+learner.BLOCK, tasks.SECONDS_BETWEEN_CHECKPOINTS, tasks.WORK_PER_SAVE = 20, 0.0, 0.0
 save, saves = checkpoint.save, []
 
 def save_and_die(*what):
@@ -141,7 +141,7 @@ def test_killed_and_resumed_equals_unbroken(training, bars, tmp_path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(folder), *files], check=False)
     assert done.returncode == -signal.SIGKILL
     with safe_open(folder / "seed-0000.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["record"])["step"] in range(40, int(training.episodes["steps"].iloc[1]))
+        assert json.loads(file.metadata()["record"])["step"] == 40 < training.episodes["steps"].iloc[1]
     resumed = train_tdqn(*bars, seeds=(0, 3), settings=SMALL, device="cpu", checkpoint=folder)
     assert_same(resumed, training)
 
@@ -252,3 +252,15 @@ def test_a_warm_start_needs_history_and_guides_test_days_only(bars) -> None:
 def test_integer_like_seeds_are_seeds(training, bars) -> None:
     again = train_tdqn(*bars, seeds=np.array([0, 3]), settings=SMALL, device="cpu")
     assert_same(training, again)
+
+
+def test_arguments_of_the_wrong_kind_are_named(bars) -> None:
+    train, test = bars
+    with pytest.raises(ValueError, match=r"seeds is 3; give the seeds themselves, e.g. range\(3\)"):
+        train_tdqn(train, test, seeds=3, settings=SMALL)
+    with pytest.raises(ValueError, match="device is 'gpu'; choose auto, cpu or cuda"):
+        train_tdqn(train, test, settings=SMALL, device="gpu")
+    with pytest.raises(ValueError, match="guidance is a ndarray; give a pandas Series"):
+        train_tdqn(train, test, guidance=np.zeros(230), settings=SMALL, device="cpu")
+    with pytest.raises(ValueError, match="indexed by RangeIndex; index them by date"):
+        train_tdqn(train.reset_index(), test, settings=SMALL, device="cpu")

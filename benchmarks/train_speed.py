@@ -69,7 +69,7 @@ def main() -> None:
     for name, each in two_processes(given.seconds).items():
         figures[name] = {"mean": round(each + extra, 3)}
     report = {
-        "command": "python benchmarks/train_speed.py",
+        "command": " ".join(["python", "benchmarks/train_speed.py", *sys.argv[1:]]),
         "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
         "machine": {"cores": os.cpu_count(), "system": platform.system(), "processor": processor()},
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},

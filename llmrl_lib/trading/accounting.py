@@ -178,7 +178,7 @@ def simulate_paths(
 
 
 class _Plain:
-    """The few operations that `transition` needs, for Python's own numbers: a tenth of NumPy's time on single values."""
+    """The few operations that `transition` needs, for Python's own numbers, where NumPy is slow."""
 
     @staticmethod
     def where(condition: bool, yes: float, no: float) -> float:

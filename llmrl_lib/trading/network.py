@@ -1,11 +1,11 @@
 """The benchmark's Q-network for many runs at once: parameters, forward and backward passes written out.
 
 Four times [linear -> batch normalisation -> leaky ReLU -> dropout], then a linear head (Theate & Ernst 2021, public code).
-Every tensor has a leading axis, the run. Gradients are written by hand because automatic differentiation cannot share the
-products of a double-Q step between the half that learns and the half that only looks, and costs a third of a step on CPU.
+Every tensor has a leading axis, the run. Gradients are written by hand, so that the half of a double-Q step that learns and
+the half that only looks share their products.
 
-Two sets of primitives do the same arithmetic: `CpuKernels` goes from run to run with oneDNN's products (twice as fast as
-the default BLAS on the processors measured in benchmarks/), `StackedKernels` handles all runs in one operation for a GPU.
+Two sets of primitives do the same arithmetic: `CpuKernels` goes from run to run with oneDNN's products where torch has
+them, `StackedKernels` handles all runs in one operation for a GPU. benchmarks/train_speed.py compares them.
 """
 
 from __future__ import annotations

@@ -77,7 +77,9 @@ def synthesise(
 def run(
     dataset: Annotated[Path, typer.Option(help="Folder of a dataset.")],
     out: Annotated[Path, typer.Option(help="Folder of the run, such as runs/first; the same command continues it.")],
-    tickers: Annotated[str, typer.Option(help="Tickers, separated by commas; all of the dataset by default.")] = "",
+    tickers: Annotated[
+        str | None, typer.Option(help="Tickers, separated by commas; all of the dataset by default.")
+    ] = None,
     profile: Annotated[str, typer.Option(help="smoke, quick, paper, or a .toml file.")] = "quick",
     jobs: Annotated[int, typer.Option(help="Processes at once; 0 means one per processor.", min=0)] = 0,
     debug: Debug = False,
@@ -88,7 +90,7 @@ def run(
         from llmrl_lib.experiments.progress import Display
         from llmrl_lib.settings import load_profile
 
-        named = [name.strip() for name in tickers.split(",") if name.strip()]
+        named = None if tickers is None else [name.strip() for name in tickers.split(",") if name.strip()]
         outcome = run_suite(dataset, named, load_profile(profile), out, jobs, display=Display(_console()))
         for failure in outcome.failures:
             _say(str(failure))

@@ -116,7 +116,16 @@ def test_an_arm_that_is_not_finished_is_a_dash_on_the_front_page(smoke_run: Path
     assert f"| TDQN, unguided | {orvn:.2f} | - | {orvn:.2f} |" in page
     assert "A dash stands where an arm is not finished" in page
     assert "nan" not in page
-    assert "A dash" not in generated_pages(open_run(smoke_run))["_generated/summary.md"]
+    whole = generated_pages(open_run(smoke_run))["_generated/summary.md"]
+    assert "A dash" not in whole
+    assert "Not in this book" not in whole
+
+
+def test_a_ticker_without_a_finished_arm_is_named_on_the_front_page(smoke_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("book"))
+    shutil.rmtree(folder / "KSTV")
+    page = generated_pages(open_run(folder))["_generated/summary.md"]
+    assert "**Not in this book**, because nothing of theirs is finished: KSTV." in page
 
 
 def test_the_old_book_is_whole_until_the_new_one_takes_its_place(

@@ -104,6 +104,7 @@ def test_synthesise_does_not_write_over_files(tmp_path: Path) -> None:
     [
         (("--dataset", "no/such/folder"), "no/such/folder: no such folder"),
         (("--dataset", EMBEDDED, "--tickers", "ORVN,MOON"), "has no ticker 'MOON'; it has ORVN"),
+        (("--dataset", EMBEDDED, "--tickers", " ,"), "no ticker is asked for; name some of ORVN"),
         (("--dataset", EMBEDDED, "--profile", "fast"), "there is no profile 'fast'; choose one of paper, quick, smoke"),
         (("--dataset", ROOT / "tests"), "dataset.toml"),
     ],
@@ -147,6 +148,15 @@ def test_broken_bars_end_in_a_clear_sentence(kind: str, tmp_path: Path) -> None:
     assert first.startswith("llmrl: ORVN bars: ")
     assert said in result.stderr
     assert last == "llmrl: finished: no ticker; give the same command again to go on"
+
+
+def test_several_defects_stand_one_to_a_line(tmp_path: Path) -> None:
+    data = _with_bars(tmp_path, lambda lines: _cell(_cell(lines, 7, 4, ""), 9, 1, "-3.0"))
+    result = call("run", "--dataset", data, "--tickers", "ORVN", "--profile", "smoke", "--out", tmp_path / "run")
+    title, first, second, _ = result.stderr.strip().splitlines()
+    assert title == "llmrl: ORVN bars: 2 defects:"
+    assert first.startswith("  bars/ORVN.csv line 8: ")
+    assert second.startswith("  bars/ORVN.csv line 10: ")
 
 
 def test_a_missing_split_is_one_sentence(tmp_path: Path) -> None:

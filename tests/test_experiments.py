@@ -393,7 +393,7 @@ def test_a_full_disk_is_recognised_behind_other_errors() -> None:
     wrapped.__cause__ = OSError(errno.EDQUOT, "quota", "runs/x")
     assert explain(wrapped).startswith("the disk is full while writing runs/x;")
     assert explain(KeyError("close")) == "KeyError: 'close'"
-    assert explain(ValueError("plain\n words")) == "plain words"
+    assert explain(ValueError("2 defects:\n  one   \n\n two")) == "2 defects:\n  one\n  two"
 
 
 def _notebook(path: Path, parameters: str, code: str) -> Path:

@@ -102,7 +102,9 @@ def _summary(run: Run) -> str:
     )
     table = _table(("annual Sharpe ratio, test", *run.tickers, "mean"), rows, numbers=True)
     dashes = "\nA dash stands where an arm is not finished; means are over the tickers that have a figure.\n"
-    return f"{intro}\n\n{table}" + (dashes if sharpe.isna().to_numpy().any() else "")
+    absent = f"\n**Not in this book**, because nothing of theirs is finished: {', '.join(run.unfinished)}.\n"
+    notes = (dashes if sharpe.isna().to_numpy().any() else "") + (absent if run.unfinished else "")
+    return f"{intro}\n\n{table}{notes}"
 
 
 def _figure(value: float) -> str:

@@ -72,14 +72,18 @@ def refuse_other_settings(place: Path, made: Mapping[str, Any], asked: Mapping[s
 
 
 def explain(error: BaseException) -> str:
-    """An error in one sentence for the user: a full disk by name, anything else by its own words."""
+    """An error in one sentence for the user: a full disk by name, anything else by its own words.
+
+    A list of defects, or the last lines of another program, keeps its lines.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" while writing {cause.filename}" if cause.filename else ""
             return f"the disk is full{where}; free some space and give the same command again: what is finished is kept"
         cause = cause.__cause__ or cause.__context__
-    words = " ".join(str(error).split()) or "no message"
+    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    words = "\n  ".join(line for line in lines if line) or "no message"
     return words if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {words}"
 
 

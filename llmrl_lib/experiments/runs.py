@@ -84,6 +84,11 @@ class Run:
         return tuple(ticker for ticker in self.about["tickers"] if self._finished(ticker))
 
     @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The tickers that were asked for and have no finished arm."""
+        return tuple(ticker for ticker in self.about["tickers"] if not self._finished(ticker))
+
+    @property
     def dataset_path(self) -> Path:
         """The folder of the dataset; run.toml names it from where the run folder really is, links followed."""
         return Path(os.path.normpath(self.path.resolve() / self.about["dataset"]))

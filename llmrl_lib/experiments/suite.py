@@ -87,7 +87,11 @@ def run_suite(
     """
     folder, jobs = Path(out), jobs or os.cpu_count() or 1
     dataset = load_dataset(dataset_path)
-    tickers = tuple(dict.fromkeys(tickers or dataset.tickers))
+    if tickers is not None and not tickers:
+        raise ExperimentError(
+            f"no ticker is asked for; name some of {', '.join(dataset.tickers)}, or leave it out for all"
+        )
+    tickers = tuple(dict.fromkeys(dataset.tickers if tickers is None else tickers))
     for ticker in tickers:
         if ticker not in dataset.tickers:
             raise ExperimentError(f"{dataset.name} has no ticker {ticker!r}; it has {', '.join(dataset.tickers)}")

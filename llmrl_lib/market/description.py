@@ -4,7 +4,7 @@ import datetime
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ def read_description(folder: Path) -> Description:
 
     Raises DatasetError naming every key that is missing or wrong, with its line.
     """
+    if folder.is_file():
+        remedy = f"give the folder that holds {FILE} and bars/"
+        raise _error(folder.as_posix(), None, "missing folder", "this is a file", remedy)
     if not folder.is_dir():
         raise _error(folder.as_posix(), None, "missing folder", "no such folder", "give the folder of a dataset")
     path = folder / FILE
@@ -137,14 +140,20 @@ def _missing_dates(text: str, given: set[str]) -> list[Defect]:
     wrong = []
     if "split" not in given:
         what = "split is missing: where does training end and testing begin?"
-        wrong.append(_defect(text, "split", what, "add split = 2018-01-01 (your date) under [benchmark]"))
+        wrong.append(_missing(text, what, "add split = 2018-01-01 (your date) under [benchmark]"))
     if not {"train_start", "first_date"} & given:
         what = "neither train_start nor first_date"
-        wrong.append(_defect(text, "train_start", what, "add train_start = 2012-01-01 (your date) under [benchmark]"))
+        wrong.append(_missing(text, what, "add train_start = 2012-01-01 (your date) under [benchmark]"))
     if not {"end", "last_date"} & given:
         what = "neither end nor last_date"
-        wrong.append(_defect(text, "end", what, "add end = 2020-01-01 (your date, itself excluded) under [benchmark]"))
+        wrong.append(_missing(text, what, "add end = 2020-01-01 (your date, itself excluded) under [benchmark]"))
     return wrong
+
+
+def _missing(text: str, what: str, remedy: str) -> Defect:
+    """A key that [benchmark] lacks: on the line of that section, or after the last line where there is none."""
+    found = _defect(text, "benchmark", what, remedy)
+    return found if found.line is not None else replace(found, line=len(text.splitlines()) + 1)
 
 
 def _split_defects(

@@ -65,13 +65,18 @@ def prepare(problem: Problem, settings: TdqnSettings) -> Prepared:
     """Cleans, filters and scales both splits and lays out their observations.
 
     Raises ValueError for bars without the needed columns, with closes that are not positive numbers, with too few rows,
-    or for guidance that lacks a date or leaves [-1, 1].
+    for test bars that do not begin after the last training bar, or for guidance that lacks a date or leaves [-1, 1].
     """
     quirks, first = settings.quirks, settings.state_length
     train, test = (
         checked(bars, name, first, quirks)
         for bars, name in ((problem.train_bars, "training"), (problem.test_bars, "test"))
     )
+    if test.index[0] <= train.index[-1]:
+        raise ValueError(
+            f"the test bars begin on {test.index[0]:%Y-%m-%d}, before the training bars end on "
+            f"{train.index[-1]:%Y-%m-%d}; an agent must not be judged on days that it was trained on"
+        )
     test_dates = test.index
     test, test_first = with_history(train, test, settings)
 

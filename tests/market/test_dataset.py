@@ -32,15 +32,19 @@ split = "2020-06-01"
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("split = 2020-06-01\n", "", "dataset.toml: split is missing: where does training end and testing begin?"),
+        (
+            "split = 2020-06-01\n",
+            "",
+            "dataset.toml line 4: split is missing: where does training end and testing begin?",
+        ),
         ("split = 2020-06-01", "splt = 2020-06-01", "dataset.toml line 6: [benchmark] splt is not a known key"),
         ("2020-06-01", '"June"', "dataset.toml line 6: split June is not a date; write split = 2018-01-01"),
         ("2020-06-01", '"2020-02-30"', "dataset.toml line 6: split 2020-02-30 is not a date"),
         ("2020-06-01", "2022-06-01", "dataset.toml line 6: split 2022-06-01 does not lie between 2020-01-01 and"),
         ("2020-06-01", "2020-01-01", "dataset.toml line 6: split 2020-01-01 does not lie between"),
         ('"small"', '"small"\nfirst_date = 2020-06-01', "dataset.toml line 7: split 2020-06-01 lies outside the dates"),
-        ("train_start = 2020-01-01\n", "", "dataset.toml: neither train_start nor first_date; add train_start"),
-        ("end = 2021-01-01\n", "", "dataset.toml: neither end nor last_date; add end"),
+        ("train_start = 2020-01-01\n", "", "dataset.toml line 4: neither train_start nor first_date; add train_start"),
+        ("end = 2021-01-01\n", "", "dataset.toml line 4: neither end nor last_date; add end"),
         ('name = "small"', "", "dataset.toml: name is missing"),
         ('"small"', "5", "dataset.toml line 1: name 5 is not a text"),
         ('["AAA", "BBB"]', "[]", "dataset.toml line 2: the list of tickers is empty"),
@@ -70,6 +74,10 @@ def test_a_description_in_another_encoding_is_named(make_folder: MakeFolder) -> 
 def test_folders_that_are_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere: no such folder; give the folder of a dataset"):
         load_dataset(tmp_path / "nowhere")
+    (tmp_path / "one.csv").write_text("date\n")
+    with pytest.raises(DatasetError, match=r"one\.csv: this is a file; give the folder that holds dataset\.toml"):
+        load_dataset(tmp_path / "one.csv")
+    (tmp_path / "one.csv").unlink()
     with pytest.raises(DatasetError, match=r"dataset\.toml: not found in .*a folder with dataset\.toml and bars/"):
         load_dataset(tmp_path)
 

@@ -184,6 +184,7 @@ def test_a_disk_that_fills_up_is_named_and_what_was_saved_is_kept(bars, tmp_path
         (lambda train, test: (train.drop(columns="volume"), test), "lack the column 'volume'"),
         (lambda train, test: (train.assign(close=-train["close"]), test), "prices must be positive"),
         (lambda train, test: (train.iloc[::-1], test), "not strictly increasing"),
+        (lambda train, test: (train, pd.concat([train.iloc[-1:], test])), "judged on days that it was trained on"),
     ],
 )
 def test_unusable_bars_are_named(bars, change, message) -> None:
@@ -238,8 +239,8 @@ def test_a_warm_start_reads_the_training_tail(bars) -> None:
 def test_a_warm_start_needs_history_and_guides_test_days_only(bars) -> None:
     train, test = bars
     settings = TdqnSettings(hidden=16, episodes=1, quirks=Quirks(test_starts_cold=False))
-    with pytest.raises(ValueError, match=r"a warm start needs 35 training rows before .*there are 0"):
-        prepare(Problem(test, test), settings)
+    with pytest.raises(ValueError, match=r"a warm start needs 35 training rows before .*there are 34"):
+        prepare(Problem(train.iloc[-34:], test), settings)
     dates = train.index.append(test.index)
     guidance = pd.Series(0.5, index=dates)
     prepared = prepare(Problem(train, test, guidance), settings)

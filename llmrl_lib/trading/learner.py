@@ -18,7 +18,15 @@ from torch import Tensor
 from llmrl_lib.settings import TdqnSettings
 from llmrl_lib.trading.accounting import Account, open_account, transition
 from llmrl_lib.trading.evaluation import Rollout, episode_figures, greedy_q, walk
-from llmrl_lib.trading.network import Network, backward, initial_network, kernels_for, q_values, training_forward
+from llmrl_lib.trading.network import (
+    Network,
+    backward,
+    initial_network,
+    kernels_for,
+    q_values,
+    row_values,
+    training_forward,
+)
 from llmrl_lib.trading.problem import Prepared
 from llmrl_lib.trading.streams import GREEDY, REPEAT, ChoiceStream, DropoutStream, schedule
 
@@ -95,6 +103,8 @@ class Group:
         self._replay_reward = torch.zeros(runs, self.steps, 2, dtype=dtype, device=self.device)  # by action
         self._account = open_account(settings.cash, torch.zeros(runs, dtype=torch.float64, device=self.device))
         self._action = torch.zeros(runs, dtype=torch.int64, device=self.device)  # the previous one
+        self._plainly = self.device.type == "cpu" and not stacked
+        self._layers = [self.network.layers_of(run) for run in range(runs)]
         self._sides = torch.tensor([[0], [1]], device=self.device)  # both actions, one lane each
         self.step = 0
         self.seconds = 0.0
@@ -103,6 +113,7 @@ class Group:
         self.episodes: list[list[dict[str, float]]] = [[] for _ in seeds]
         self._final: list[tuple[Network, Tensor, Tensor] | None] = [None] * runs
         self._targets = torch.zeros(runs, self._states, 2, dtype=dtype, device=self.device)
+        self._row_after = torch.arange(self._states, device=self.device) // 3 + 1  # of a state, the next one's
         self._renew_targets()
 
     # The loop
@@ -134,7 +145,10 @@ class Group:
         return self.step < self.steps
 
     def _one_step(self, now: Now, learns: bool) -> None:
-        self._act(now)
+        if self._plainly:
+            self._act_plainly(now)
+        else:
+            self._act(now)
         if learns:
             self._learn(now)
 
@@ -146,10 +160,9 @@ class Group:
         state = 3 * now.rows + account.position.long() + 1
         previous_action = torch.where(now.starts, 0, self._action)
         action = torch.where(now.todo == REPEAT, previous_action, now.todo)
-        if self.device.type != "cpu" or (now.todo == GREEDY).any():
-            seen = self._table[self._offset + state]
-            best = q_values(self.network, seen[:, None], self._exact)[:, 0].argmax(-1)
-            action = torch.where(now.todo == GREEDY, best, action)
+        seen = self._table[self._offset + state]
+        best = q_values(self.network, seen[:, None], self._exact)[:, 0].argmax(-1)
+        action = torch.where(now.todo == GREEDY, best, action)
         done = transition(
             account, self._sides, now.price, now.previous, settings.cost_rate, settings.short_margin,
             self._sides != action, settings.quirks,
@@ -165,16 +178,49 @@ class Group:
         self._replay_action.index_copy_(1, now.step, action[:, None])
         self._replay_reward.index_copy_(1, now.step, done.reward.to(self._dtype).clamp(-clip, clip).t()[:, None])
 
+    def _act_plainly(self, now: Now) -> None:
+        """`_act`, run by run in Python's numbers: on a CPU small tensors cost more than what is computed with them."""
+        settings, clip, step = self.settings, self.settings.reward_clip, int(now.step)
+        accounts, actions, offsets = (
+            [field.numpy() for field in self._account],
+            self._action.numpy(),
+            self._offset.numpy(),
+        )
+        stored = (self._replay_state.numpy(), self._replay_action.numpy(), self._replay_reward.numpy())
+        columns = (value.tolist() for value in (now.rows, now.starts, now.todo, now.price, now.previous))
+        for run, (row, starts, todo, price, previous) in enumerate(zip(*columns, strict=True)):
+            account, action = Account(*(field.item(run) for field in accounts)), actions.item(run)
+            if starts:
+                account, action = open_account(settings.cash, 0.0), 0
+            state = 3 * row + int(account.position) + 1
+            if todo == GREEDY:
+                action = int(row_values(self._layers[run], self._table[offsets[run] + state, None]).argmax())
+            elif todo != REPEAT:
+                action = todo
+            taken, other = (
+                transition(
+                    account, side, price, previous, settings.cost_rate, settings.short_margin, imagined, settings.quirks
+                )
+                for side, imagined in ((action, False), (1 - action, True))
+            )
+            for field, value in zip(accounts, taken.account, strict=True):
+                field[run] = value
+            actions[run], rewards = action, (taken.reward, other.reward)
+            stored[0][run, step], stored[1][run, step] = state, action
+            stored[2][run, step] = [
+                min(max(reward, -clip), clip) for reward in (rewards if action == 0 else rewards[::-1])
+            ]
+
     def _learn(self, now: Now) -> None:
         """One gradient step on a batch of experiences, by double Q-learning with a smooth-L1 loss."""
         settings, batch = self.settings, self.settings.batch_size
         if settings.quirks.learns_from_other_action:
-            steps, actions = now.replayed // 2, now.replayed % 2
+            steps, actions = now.replayed >> 1, now.replayed & 1
         else:
             steps, actions = now.replayed, self._replay_action.gather(1, now.replayed)
         states = self._replay_state.gather(1, steps)
         rewards = self._replay_reward.flatten(1).gather(1, 2 * steps + actions)
-        following = states // 3 + 1  # rows
+        following = self._row_after[states]
         next_states = 3 * following + 2 * actions
         x = self._table[self._offset[:, None] + torch.cat([states, next_states], 1)]  # (R, 2B, F)
         self.gradient_step(x, actions, rewards, next_states, following < self._rows[:, None], now.bits, batch)

@@ -35,6 +35,13 @@ class Network:
         runs = len(next(iter(slices.values())))
         self.by_run = [{name: value[run] for name, value in slices.items()} for run in range(runs)]
 
+    def layers_of(self, run: int) -> list[tuple[Tensor, ...]]:
+        """A run's layers in order: weight and bias of the product; scale, shift, mean and variance of the normalisation."""
+        own, parts = self.by_run[run], ("weight", "bias", "running_mean", "running_var")
+        linear = [(own[f"fc{layer}.weight"], own[f"fc{layer}.bias"]) for layer in range(1, self.layers + 2)]
+        normal = [tuple(own[f"bn{layer}.{part}"] for part in parts) for layer in range(1, self.layers + 1)]
+        return [(*product, *rest) for product, rest in zip(linear, [*normal, ()], strict=True)]
+
     def tensors(self) -> dict[str, Tensor]:
         """Parameters and statistics together."""
         return {**self.parameters, **self.statistics}
@@ -100,6 +107,16 @@ def q_values(net: Network, x: Tensor, kernels: Kernels) -> Tensor:
         z = kernels.linear(kernels.narrow(x), net, layer)
         x = torch.nn.functional.leaky_relu_(kernels.normalise_fixed(z, net, layer), SLOPE)
     return kernels.linear(kernels.narrow(x), net, net.layers + 1)
+
+
+def row_values(layers: list[tuple[Tensor, ...]], x: Tensor) -> Tensor:
+    """`q_values` of one observation x (1, features) by one run's `layers_of`, to (1, action); the CPU acts with it."""
+    *hidden, (head, offset) = layers
+    for weight, bias, scale, shift, mean, variance in hidden:
+        z = torch.nn.functional.linear(x, weight, bias)
+        z = torch.native_batch_norm(z, scale, shift, mean, variance, False, MOMENTUM, EPS)[0]
+        x = torch.nn.functional.leaky_relu_(z, SLOPE)
+    return torch.nn.functional.linear(x, head, offset)
 
 
 def training_forward(

@@ -114,7 +114,8 @@ class DropoutStream:
         """Raw bits of the next `steps` steps: int64 (step, run, word)."""
         if self._device.type == "cpu":
             runs = [stream.random_raw(steps * self._words).reshape(steps, self._words) for stream in self._host]
-            return torch.from_numpy(np.stack(runs, 1).view(np.int64))
+            joined = runs[0][:, None] if len(runs) == 1 else np.stack(runs, 1)
+            return torch.from_numpy(joined.view(np.int64))
         drawn = torch.empty(len(self._on_device), steps, self._words, dtype=torch.int64, device=self._device)
         for run, generator in zip(drawn, self._on_device, strict=True):
             run.random_(-(2**63), None, generator=generator)

@@ -286,7 +286,7 @@ def _group_over(table: np.ndarray, settings: TdqnSettings) -> Group:
         columns=["open", "high", "low", "close", "volume"],
         index=pd.date_range("2020-01-01", periods=60),
     )
-    group = Group((prepare(Problem(bars, bars), settings),), [0], settings)
+    group = Group((prepare(Problem(bars, bars.shift(freq="100D")), settings),), [0], settings)
     group._table = torch.from_numpy(table)
     group._targets = torch.zeros(1, len(table), 2)
     return group

@@ -14,6 +14,7 @@ import llmrl_lib as ll
 from llmrl_lib.book.pages import features_tables
 from llmrl_lib.market import Dataset, DatasetError, load_dataset
 from llmrl_lib.market.features import FIELDS, GROUPS, Headline, feature_table, features
+from llmrl_lib.market.tables import OPTIONS
 
 DAYS = pd.bdate_range("2020-01-01", "2020-12-31")
 
@@ -46,7 +47,8 @@ def test_chosen_dates_are_rows_of_the_whole_table(whole: Dataset) -> None:
 
 def test_every_field_of_the_whole_dataset_is_available_late_in_it(whole: Dataset) -> None:
     record = features(whole, "AAA", "2021-12-01")
-    absent = {"skew", "skew_change_20d", "quick_ratio", "quick_ratio_qoq", "liabilities_to_equity"}
+    absent = {"hv_30d", "hv_30d_change_20d", "skew_30d", "skew_30d_change_20d"}
+    absent |= {"quick_ratio", "quick_ratio_qoq", "liabilities_to_equity"}
     absent |= {"liabilities_to_equity_qoq", "interest_coverage", "interest_coverage_qoq"}
     absent |= {"operating_margin", "operating_margin_yoy", "net_margin", "net_margin_yoy"}
     absent |= {"roe", "roe_qoq", "roa", "roa_qoq"}
@@ -61,6 +63,23 @@ def test_what_is_available_was_known_on_the_date_and_has_a_day(whole: Dataset) -
     published = [f.name for f in FIELDS.values() if f.source.split()[0] in ("macro", "fundamentals", "news")]
     days = table.known[published].to_numpy()
     assert (days < dates)[~np.isnat(days)].all()
+
+
+def test_every_column_of_the_option_table_is_a_field(make_folder: MakeFolder) -> None:
+    rows = [f"{day:%Y-%m-%d},{20 + place},{18 + 2 * place},{3 - place}" for place, day in enumerate(DAYS[:40])]
+    files = {"options/AAA.csv": [f"date,{','.join(OPTIONS.numbers)}", *rows]}
+    record = features(load_dataset(make_folder(files)), "AAA", DAYS[30])
+    assert [record[name].value for name in OPTIONS.numbers] == [50.0, 78.0, -27.0]
+    assert [record[f"{name}_change_20d"].value for name in OPTIONS.numbers] == [20.0, 40.0, -20.0]
+    assert record["iv_less_hv"].value == 50.0  # less the volatility of the bars, which stand still
+
+
+def test_no_field_of_the_embedded_market_lacks_its_input() -> None:
+    dataset = load_dataset(Path(__file__).parents[2] / "data" / "embedded")
+    for ticker in dataset.tickers:
+        late = feature_table(dataset, ticker).values.loc["2013-02-01":]
+        shares = late.notna().mean()
+        assert shares.min() > 0.97, (ticker, shares[shares <= 0.97])
 
 
 def test_a_record_cannot_be_changed(whole: Dataset) -> None:
@@ -78,7 +97,7 @@ def test_a_record_is_asked_by_name_group_and_frame(whole: Dataset) -> None:
     assert sum(len(record.group(group)) for group in GROUPS) == len(record.fields) == len(FIELDS)
     assert record.frame().loc["vix", "value"] == record["vix"].value
     assert str(record["vix"]).endswith("points (known 2021-12-01)")
-    assert str(record["skew"]) == "skew: not available"
+    assert str(record["skew_30d"]) == "skew_30d: not available"
     with pytest.raises(KeyError, match=r"no field 'sma_21'; there are sma_20, sma_20_gap"):
         record["sma_21"]
 

@@ -192,23 +192,22 @@ def _macro() -> list[Definition]:
 
 
 def _options() -> list[Definition]:
+    found = []
+    for name, unit, what in (
+        ("iv_30d", "% a year", "implied volatility over the next 30 days"),
+        ("hv_30d", "% a year", "historical volatility as the table gives it"),
+        ("skew_30d", "% points", "implied volatility of puts less that of calls, 30 days"),
+    ):
+        source, change = f"options {name}", f"{name} - {name} 20 rows before"
+        found.append(Definition(name, "options", unit, what, source, _DAILY))
+        found.append(Definition(f"{name}_change_20d", "options", "% points", change, source, _DAILY))
+    deviation = f"sample standard deviation of the daily log returns of {WINDOW} days x sqrt({YEAR})"
+    change = "hv_20d - hv_20d 20 days before"
     return [
-        Definition("iv_30d", "options", "% a year", "implied volatility over 30 days", "options iv_30d", _DAILY),
-        Definition(
-            "iv_30d_change_20d", "options", "% points", "iv_30d - iv_30d 20 rows before", "options iv_30d", _DAILY
-        ),
-        Definition(
-            "hv_20d",
-            "options",
-            "% a year",
-            f"sample standard deviation of the daily log returns of {WINDOW} days x sqrt({YEAR})",
-            "bars",
-            _TODAY,
-        ),
-        Definition("hv_20d_change_20d", "options", "% points", "hv_20d - hv_20d 20 days before", "bars", _TODAY),
+        *found,
+        Definition("hv_20d", "options", "% a year", deviation, "bars", _TODAY),
+        Definition("hv_20d_change_20d", "options", "% points", change, "bars", _TODAY),
         Definition("iv_less_hv", "options", "% points", "iv_30d - hv_20d", "options iv_30d, bars", _DAILY),
-        Definition("skew", "options", "% points", "as the table gives it", "options skew", _DAILY),
-        Definition("skew_change_20d", "options", "% points", "skew - skew 20 rows before", "options skew", _DAILY),
     ]
 
 

@@ -13,6 +13,7 @@ from llmrl_lib.market.features.macro import macro_fields
 from llmrl_lib.market.features.prices import Prices, historical_volatility, market_fields, scaled_prices
 from llmrl_lib.market.features.records import Features, FeatureTable, Headline
 from llmrl_lib.market.features.technical import technical_fields
+from llmrl_lib.market.tables import OPTIONS
 
 
 def features(dataset: Dataset, ticker: str, date: str | pd.Timestamp) -> Features:
@@ -67,8 +68,8 @@ def _trading_days(ticker: str, days: pd.Index, dates: Iterable[str | pd.Timestam
 def _option_fields(prices: Prices, options: pd.DataFrame) -> dict[str, Column]:
     days = options.index.to_numpy("datetime64[us]")
     found = {}
-    for name in ("iv_30d", "skew"):
-        given = options[name].to_numpy("float64") if name in options else np.full(len(days), np.nan)
+    for name in OPTIONS.numbers:
+        given = options[name].to_numpy("float64")
         there = ~np.isnan(given)
         rows, values = days[there], given[there]
         found[name] = as_of(prices.dates, rows, values, DAILY_AGE)

@@ -1,5 +1,6 @@
 """The notebooks as committed: their form, and what their checked cells print on a small run."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -7,8 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
+import pandas as pd
 import papermill
 import pytest
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+import llmrl_lib as ll
+from llmrl_lib.experiments import run_suite
+from llmrl_lib.settings import Profile, TdqnSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -74,6 +83,69 @@ def test_checked_cells_print_what_is_committed(smoke_run: Path, tmp_path: Path) 
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-4000:]
     assert re.search(r"\d+ passed", done.stdout)
+
+
+@pytest.fixture(scope="module")
+def bare_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of bars alone: an ordinary ticker, one that never moves, one that trades at weekends, one listed later."""
+    folder = tmp_path_factory.mktemp("bare")
+    random = np.random.default_rng(1)
+    every = pd.date_range("2019-01-01", "2020-12-31")
+    weekdays = every[every.day_of_week < 5]
+    (folder / "data" / "bars").mkdir(parents=True)
+    for ticker, days, scale in (
+        ("PLAIN", weekdays, 0.01), ("FLAT", weekdays, 0.0), ("DAILY", every, 0.01), ("LATE", weekdays[200:], 0.01),
+    ):  # fmt: skip
+        close = 50.0 * np.exp(scale * random.standard_normal(len(days)).cumsum())
+        frame = pd.DataFrame({"open": close, "high": 1.01 * close, "low": 0.99 * close, "close": close}, index=days)
+        frame.assign(volume=1000.0).to_csv(folder / "data" / "bars" / f"{ticker}.csv", index_label="date")
+    dates = "train_start = 2019-01-01\nsplit = 2020-06-01\nend = 2021-01-01\n"
+    about = f'name = "bare"\ntickers = ["PLAIN", "FLAT", "DAILY", "LATE"]\n[benchmark]\n{dates}'
+    (folder / "data" / "dataset.toml").write_text(about)
+    profile = Profile("test", (0,), TdqnSettings(episodes=1))
+    outcome = run_suite(folder / "data", None, profile, folder / "run", 1, arms=("buy_and_hold",), notebooks=False)
+    assert not outcome.failures
+    return folder / "run"
+
+
+@pytest.mark.parametrize("ticker", ["PLAIN", "FLAT", "DAILY", "LATE"])
+def test_the_data_notebook_shows_what_a_dataset_of_bars_alone_lacks(bare_run: Path, ticker: str) -> None:
+    shown = _shown(nbformat.read(ROOT / "notebooks" / "01_data.ipynb", as_version=4), bare_run, ticker)
+    sentences = [result.data for result in shown if isinstance(result, Markdown)]
+    assert sum(sentence.startswith("*Not available: the dataset holds nothing recent") for sentence in sentences) == 3
+    assert any(sentence.startswith("*This market is not an invented one") for sentence in sentences)
+    assert any("fewer than 130 daily returns" in sentence for sentence in sentences) == (ticker == "FLAT")
+    assert sum(isinstance(result, Figure) for result in shown) == 6
+
+
+def test_the_data_notebook_fails_loudly_on_a_look_ahead(bare_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from llmrl_lib.market.features import table
+
+    ahead = table._option_fields
+
+    def leaky(prices: Any, options: Any) -> Any:
+        found = ahead(prices, options)
+        volatility = found["hv_20d"]
+        return {**found, "hv_20d": volatility._replace(values=np.append(volatility.values[1:], np.nan))}
+
+    monkeypatch.setattr(table, "_option_fields", leaky)
+    with pytest.raises(ll.LookAheadError, match="values knew the future: hv_20d on"):
+        _shown(nbformat.read(ROOT / "notebooks" / "01_data.ipynb", as_version=4), bare_run, "PLAIN")
+
+
+def _shown(notebook: Any, run_folder: Path, ticker: str) -> list[Any]:
+    """What the last lines of the notebook's cells give, run in this process."""
+    names: dict[str, Any] = {}
+    found = []
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        lines = ast.parse(cell.source).body
+        last = lines.pop() if isinstance(lines[-1], ast.Expr) else None
+        exec(compile(ast.Module(lines, []), "cell", "exec"), names)
+        if last is not None:
+            found.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
+        if "parameters" in tags(cell):
+            names |= {"run_folder": run_folder, "ticker": ticker}
+    return found
 
 
 def _about(notebook: Any, run_folder: str) -> Any:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from llmrl_lib import plots
 from llmrl_lib.experiments import Run, open_run, tables
+from llmrl_lib.market.features import feature_table
 from llmrl_lib.plots.style import WIDTH
 
 
@@ -172,6 +173,81 @@ def test_the_replication_figure_has_a_row_per_ticker_and_leaves_out_the_unknown(
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["A", "B"]
     assert list(drawn["TDQN, unguided, mean"].get_xdata()) == [1.5, 3.0]
     assert list(drawn["a paper"].get_xdata()) == [1.2]
+
+
+def test_coverage_is_darker_where_more_cells_are_filled_and_white_where_none_is() -> None:
+    months = pd.date_range("2020-01-01", periods=4, freq="MS")
+    table = pd.DataFrame([[1.0, 0.6, 0.1, 0.0], [np.nan, np.nan, np.nan, 0.95]], index=["bars", "news"], columns=months)
+    (axes,) = plots.coverage(table, "title").axes
+    (mesh,) = axes.collections
+    steps = np.ma.filled(mesh.get_array().astype(float).reshape(2, 4), np.nan)
+    np.testing.assert_array_equal(steps, [[3, 2, 1, np.nan], [np.nan, np.nan, np.nan, 3]])
+    lightness = [sum(to_rgb(mesh.cmap(mesh.norm(step)))) for step in (1, 2, 3)]
+    assert lightness == sorted(lightness, reverse=True)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["bars", "news"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first row stands above
+    first, last = (num2date(edge).replace(tzinfo=None) for edge in axes.get_xlim())
+    assert (first, last) == (months[0], pd.Timestamp("2020-05-01"))
+
+
+@pytest.fixture(scope="module")
+def known(run: Run) -> pd.DataFrame:
+    return feature_table(run.dataset, "ORVN").values
+
+
+def test_indicators_are_those_of_the_features_and_the_test_time_is_marked(run: Run, known: pd.DataFrame) -> None:
+    figure = plots.indicators(known, "title", run.dataset.split)
+    drawn = labelled(figure)
+    for label, name in (
+        ("adjusted close", "close"), ("mean of 20 days", "sma_20"), ("50 days", "sma_50"), ("100 days", "sma_100"),
+        ("200 days", "sma_200"), ("VWAP of 20 days", "vwap_20"), ("MACD", "macd"), ("its signal", "macd_signal"),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(drawn[label].get_ydata(), known[name], label)
+    price, strength, trend, span = figure.axes
+    np.testing.assert_array_equal(strength.lines[0].get_ydata(), known["rsi_14"])
+    np.testing.assert_array_equal(span.lines[0].get_ydata(), known["atr_14_relative"])
+    assert all(len(axes.patches) == 1 for axes in figure.axes)
+    assert price.patches[0].get_x() == date2num(run.dataset.split)
+    assert "MACD strength" in drawn
+    assert trend.get_ylabel().startswith("MACD")
+
+
+def test_an_indicator_that_is_not_available_says_so(run: Run, known: pd.DataFrame) -> None:
+    lacking = known.assign(atr_14_relative=np.nan).loc[:"2016-12-31"]
+    *others, span = plots.indicators(lacking, "title", run.dataset.split).axes
+    assert [text.get_text() for text in span.texts] == ["not available"]
+    assert not any(axes.texts or axes.patches for axes in others)  # all of it is training time: nothing is marked
+
+
+def test_the_hidden_drift_is_drawn_in_percent(run: Run) -> None:
+    truth = run.dataset.truth.query("ticker == 'ORVN'")
+    drawn = labelled(plots.hidden_drift(run.dataset.bars("ORVN"), truth, "title", run.dataset.split))
+    np.testing.assert_allclose(drawn["best forecast"].get_ydata(), 100 * truth["best"])
+    outline = drawn["given the hidden state"].get_paths()[0].vertices[:, 1]
+    assert outline.max() == pytest.approx(100 * truth["latent"].max())
+
+
+def test_information_coefficients_stand_beside_the_true_ones() -> None:
+    table = pd.DataFrame({"true": [0.3, 0.1], "measured": [0.2, 0.15], "standard_error": 0.1}, index=["best", "news"])
+    figure = plots.information_coefficients(table, "title")
+    drawn = labelled(figure)
+    assert list(drawn["true"].get_xdata()) == [0.3, 0.1]
+    assert drawn["true"].get_markerfacecolor() == "white"
+    dots, _, (bars,) = drawn["measured on this ticker, ±2 standard errors"].lines
+    assert list(dots.get_xdata()) == [0.2, 0.15]
+    np.testing.assert_allclose([line[:, 0] for line in bars.get_segments()], [[0.0, 0.4], [-0.05, 0.35]])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["best", "news"]
+
+
+def test_a_price_that_never_moves_can_be_drawn() -> None:
+    dates = pd.bdate_range("2018-01-01", periods=60)
+    flat = pd.DataFrame({"close": 10.0, "volume": 0.0}, index=dates)
+    figures = [
+        plots.price_and_volume(flat, "FLAT", dates[40]),
+        plots.daily_returns(flat, "FLAT"),
+        plots.memory(flat, "FLAT"),
+    ]
+    assert [figure.axes[0].get_title(loc="left").split(":")[0] for figure in figures] == ["FLAT"] * 3
 
 
 def test_every_figure_has_a_title_and_named_axes(run: Run, episodes: pd.DataFrame) -> None:

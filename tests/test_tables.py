@@ -81,3 +81,4 @@ def test_a_sentence_stands_where_a_table_has_no_rows() -> None:
     full = pd.DataFrame({"a": [1]})
     assert tables.or_sentence(full, "none") is full
     assert tables.or_sentence(full.iloc[:0], "none").data == "none"
+    assert tables.or_sentence(None, "no figure").data == "no figure"

@@ -38,10 +38,11 @@ def arm_label(arm: str) -> str:
     return LABELS.get(arm, arm.replace("_", " "))
 
 
-def or_sentence(table: pd.DataFrame, sentence: str) -> Any:
-    """The table itself, or a sentence (IPython's Markdown) to display in its place where it has no rows."""
+def or_sentence(shown: Any, sentence: str) -> Any:
+    """A table or figure itself, or a sentence (IPython's Markdown) in its place where it is None or a table without rows."""
     display: Any = import_module("IPython.display")
-    return table if len(table) else display.Markdown(sentence)
+    there = shown is not None and (not isinstance(shown, pd.DataFrame) or len(shown) > 0)
+    return shown if there else display.Markdown(sentence)
 
 
 def run_table(run: Run, ticker: str) -> pd.DataFrame:

@@ -127,6 +127,11 @@ class Dataset:
         return pd.read_csv(file)
 
     @property
+    def has_truth(self) -> bool:
+        """Whether this is an invented market that came with its truth."""
+        return all((self.path / name).is_file() for name in ("truth.csv", "truth_ic.csv"))
+
+    @property
     def defects(self) -> tuple[Defect, ...]:
         """What was tolerated in all tables, one record per file and kind. Reads every table.
 

@@ -5,21 +5,22 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+LEAST = 130  # returns
 TAIL = 0.05  # share of the largest absolute returns in Hill's estimator
 REAL_SOURCE = (
     "six American technology stocks, daily closes adjusted for splits and dividends from Yahoo Finance, "
     "2012-01-03 to 2019-12-31 (META from 2012-05-18); computed by stylised_facts"
 )
-_COLUMNS = (
-    "volatility",
-    "autocorrelation",
-    "absolute_1",
-    "absolute_20",
-    "absolute_60",
-    "tail_index",
-    "leverage",
-    "cross_correlation",
-)
+FACTS = {  # column: its name for readers
+    "volatility": "volatility, a year",
+    "autocorrelation": "autocorrelation of returns, lag 1",
+    "absolute_1": "the same of their size, lags 1-5",
+    "absolute_20": "the same, lags 18-22",
+    "absolute_60": "the same, lags 55-65",
+    "tail_index": "tail index (Hill)",
+    "leverage": "leverage, lags 1-10",
+    "cross_correlation": "correlation with other tickers",
+}
 _REAL = {
     "AAPL": (0.256, 0.014, 0.085, 0.054, 0.037, 3.165, -0.049, 0.345),
     "AMZN": (0.297, 0.002, 0.110, 0.039, 0.050, 2.581, -0.018, 0.414),
@@ -44,8 +45,8 @@ def stylised_facts(bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     returns = {ticker: frame["close"].pct_change().iloc[1:] for ticker, frame in bars.items()}
     for ticker, series in returns.items():
-        if len(series) < 130 or not series.std() > 0.0:
-            raise ValueError(f"{ticker} has {len(series)} daily returns; 130 that are not all equal are needed")
+        if not _enough(series):
+            raise ValueError(f"{ticker} has {len(series)} daily returns; {LEAST} that are not all equal are needed")
     together = pd.DataFrame(returns).corr()
     rows = {}
     for ticker, series in returns.items():
@@ -61,12 +62,31 @@ def stylised_facts(bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             "leverage": np.mean([_lagged(values, values**2, lag) for lag in range(1, 11)]),
             "cross_correlation": together[ticker].drop(ticker).mean(),
         }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(_COLUMNS)).rename_axis("ticker")
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(FACTS)).rename_axis("ticker")
 
 
 def real_facts() -> pd.DataFrame:
     """The same figures for real stocks, as facts to compare with; see ``REAL_SOURCE``."""
-    return pd.DataFrame.from_dict(_REAL, orient="index", columns=list(_COLUMNS)).rename_axis("ticker")
+    return pd.DataFrame.from_dict(_REAL, orient="index", columns=list(FACTS)).rename_axis("ticker")
+
+
+def beside_real_stocks(bars: Mapping[str, pd.DataFrame], ticker: str) -> pd.DataFrame:
+    """The facts of ``ticker`` beside the mean of all tickers in ``bars``, and mean and range of real stocks; a row per fact.
+
+    Cells are text. Tickers with too few returns or a price that never moves are left out; if ``ticker`` is one of them,
+    there are no rows.
+    """
+    usable = {name: frame for name, frame in bars.items() if _enough(frame["close"].pct_change().iloc[1:])}
+    if ticker not in usable:
+        return pd.DataFrame(columns=[ticker])
+    ours, real = stylised_facts(usable), real_facts()
+    columns = {ticker: ours.loc[ticker]}
+    if len(usable) > 1:
+        columns[f"mean of {len(usable)} tickers"] = ours.mean()
+    columns["real stocks"] = real.mean()
+    table = pd.DataFrame(columns).map(lambda value: "-" if np.isnan(value) else f"{value:.2f}")
+    table["their range"] = [f"{real[name].min():.2f} to {real[name].max():.2f}" for name in table.index]
+    return table.rename(index=FACTS).rename_axis(None)
 
 
 def hill_index(values: np.ndarray, share: float = TAIL) -> float:
@@ -74,6 +94,10 @@ def hill_index(values: np.ndarray, share: float = TAIL) -> float:
     ordered = np.sort(np.abs(values))[::-1]
     largest = max(1, int(share * len(ordered)))
     return float(largest / np.log(ordered[:largest] / ordered[largest]).sum())
+
+
+def _enough(returns: pd.Series) -> bool:
+    return len(returns) >= LEAST and bool(returns.std() > 0.0)
 
 
 def _lagged(earlier: np.ndarray, later: np.ndarray, lag: int) -> float:

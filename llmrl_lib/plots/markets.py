@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
-from llmrl_lib.plots.style import LONG_COLOUR, STYLES, dates_on, legend_below, panels
+from llmrl_lib.plots.style import STYLES, dates_on, legend_below, mark_split, panels
 
 INK = STYLES["unguided"].colour
 
@@ -20,11 +19,7 @@ def price_and_volume(bars: pd.DataFrame, ticker: str, split: pd.Timestamp | None
         volume.fill_between(bars.index, bars["volume"] / 1e6, color="#8A8A8A", linewidth=0, step="mid")
         volume.set(ylabel="million shares")
         if split is not None:
-            first = float(date2num(split))
-            for axes in (price, volume):
-                axes.axvspan(first, float(date2num(bars.index[-1])), color=LONG_COLOUR, alpha=0.12, linewidth=0)
-            price.text(first, 0.96, " test", transform=price.get_xaxis_transform(), va="top")
-            price.text(first, 0.96, "training ", transform=price.get_xaxis_transform(), va="top", ha="right")
+            mark_split((price, volume), split, bars.index[-1])
         dates_on(volume)
     return figure
 
@@ -33,12 +28,13 @@ def daily_returns(bars: pd.DataFrame, ticker: str) -> Figure:
     """The distribution of daily returns beside a normal one of the same mean and standard deviation, log scale."""
     returns = bars["close"].pct_change().dropna()
     with panels(2.7) as (figure, (axes,)):
-        reach = float(returns.abs().max())
+        reach = float(returns.abs().max()) or 0.01  # of a price that never moves
         edges = np.linspace(-reach, reach, 62)
         axes.hist(returns, list(edges), color=INK, alpha=0.75, label=ticker)
         middle = (edges[1:] + edges[:-1]) / 2
-        z = (middle - returns.mean()) / returns.std()
-        normal = len(returns) * np.diff(edges) * np.exp(-(z**2) / 2) / (returns.std() * np.sqrt(2 * np.pi))
+        scale = returns.std() or np.nan  # no curve without deviation
+        z = (middle - returns.mean()) / scale
+        normal = len(returns) * np.diff(edges) * np.exp(-(z**2) / 2) / (scale * np.sqrt(2 * np.pi))
         axes.plot(middle, normal, color="#222222", linestyle="--", label="normal, same mean and deviation")
         axes.set(title=f"{ticker}: daily returns", xlabel="return of one day", ylabel="days", yscale="log")
         axes.set_ylim(0.7)

@@ -6,7 +6,7 @@ without colour.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -136,6 +136,16 @@ def dates_on(axes: Axes) -> None:
     locator = AutoDateLocator(minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(_Dates(locator))
+
+
+def mark_split(drawn: Sequence[Axes], split: pd.Timestamp, last: pd.Timestamp) -> None:
+    """Shade the test time, from `split` to `last`, in panels with dates along the bottom; name both sides in the first."""
+    first = float(date2num(split))
+    for axes in drawn:
+        axes.axvspan(first, float(date2num(last)), color=LONG_COLOUR, alpha=0.12, linewidth=0)
+    drawn[0].margins(y=0.13)  # room for the names
+    for text, side in ((" test", "left"), ("training ", "right")):
+        drawn[0].text(first, 0.98, text, transform=drawn[0].get_xaxis_transform(), va="top", ha=side)
 
 
 def whole_numbers_on(axes: Axes) -> None:

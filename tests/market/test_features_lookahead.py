@@ -14,11 +14,13 @@ from llmrl_lib.market import Dataset, load_dataset
 from llmrl_lib.market.features import (
     FIELDS,
     FeatureTable,
+    LookAheadError,
     check_no_lookahead,
     columns,
     feature_table,
     features,
     macro,
+    no_lookahead,
     truncated,
 )
 
@@ -133,7 +135,21 @@ def test_a_back_filled_field_is_found(name: str) -> None:
     assert wrong["date"].tolist() == dates[:2]
     assert wrong["whole"].notna().all()
     assert wrong["truncated"].isna().all()
+    with pytest.raises(LookAheadError, match=rf"2 of \d+ values knew the future: {name} on {dates[0]:%Y-%m-%d} \("):
+        no_lookahead(report)
     assert check_no_lookahead(dataset, ticker, dates)["same"].all()
+
+
+def test_a_check_without_a_finding_is_told_with_its_counts(whole: Dataset) -> None:
+    report = check_no_lookahead(whole, "AAA", ["2020-01-01", "2021-03-17"])
+    told = " ".join(no_lookahead(report).split())
+    available = sum(
+        field.value is not None for day in ("2020-01-01", "2021-03-17") for field in features(whole, "AAA", day).fields
+    )
+    assert f"2 dates from 2020-01-01 to 2021-03-17, {len(FIELDS)} fields and the headlines on each" in told
+    assert f"{2 * (len(FIELDS) + 1)} comparisons, {available} of them of available values; none changed" in told
+    with pytest.raises(ValueError, match="nothing was compared"):
+        no_lookahead(report.iloc[:0])
 
 
 def test_news_of_the_same_day_are_found(whole: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from llmrl_lib.market import load_dataset, simulate, stylised_facts
-from llmrl_lib.market.stylised import hill_index, real_facts
+from llmrl_lib.market.stylised import beside_real_stocks, hill_index, real_facts
 
 
 def bars(returns: np.ndarray) -> pd.DataFrame:
@@ -80,3 +80,26 @@ def test_the_real_figures_are_those_of_the_real_data(shared: Path) -> None:
     dataset = load_dataset(shared / "market")
     facts = stylised_facts({ticker: dataset.bars(ticker) for ticker in real_facts().index})
     pd.testing.assert_frame_equal(facts, real_facts(), atol=0.0006, rtol=0.0)
+
+
+def test_a_ticker_stands_beside_real_stocks() -> None:
+    rng = np.random.default_rng(4)
+    every = {
+        "A": bars(rng.standard_normal(500) * 0.01),
+        "B": bars(rng.standard_normal(500) * 0.01),
+        "FLAT": bars(np.zeros(500)),
+    }
+    table = beside_real_stocks(every, "A")
+    ours, real = stylised_facts({name: every[name] for name in "AB"}), real_facts()
+    assert table.columns.tolist() == ["A", "mean of 2 tickers", "real stocks", "their range"]
+    assert table.loc["volatility, a year"].tolist() == [
+        f"{ours.loc['A', 'volatility']:.2f}",
+        f"{ours['volatility'].mean():.2f}",
+        f"{real['volatility'].mean():.2f}",
+        f"{real['volatility'].min():.2f} to {real['volatility'].max():.2f}",
+    ]
+    assert len(table) == len(real.columns)
+    assert not len(beside_real_stocks(every, "FLAT"))
+    alone = beside_real_stocks({"A": every["A"]}, "A")
+    assert alone.columns.tolist() == ["A", "real stocks", "their range"]
+    assert alone.loc["correlation with other tickers", "A"] == "-"

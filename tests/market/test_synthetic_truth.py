@@ -13,7 +13,7 @@ from plain_readings import fitted_ics
 
 import llmrl_lib
 from llmrl_lib.market import DatasetError, load_dataset, simulate, synthesise
-from llmrl_lib.market.synthetic import CATEGORIES, Market, measured_ics
+from llmrl_lib.market.synthetic import CATEGORIES, Market, ics_of, measured_ics
 from llmrl_lib.market.synthetic.bars import JUMP
 from llmrl_lib.market.synthetic.companies import companies_of
 from llmrl_lib.market.synthetic.draws import stream
@@ -343,6 +343,34 @@ def test_measuring_needs_two_markets_of_the_same_companies() -> None:
             measured_ics(markets)
 
 
+def test_one_companys_coefficients_beside_the_true_ones(loud: list[Market]) -> None:
+    market, ticker = loud[0], "ORVN"
+    truth, true = (frame[frame["ticker"] == ticker] for frame in (market.truth, market.truth_ic))
+    table = ics_of(market.bars[ticker]["close"], truth, true)
+    closes = market.bars[ticker]["close"]
+    outcome = (closes.shift(-20) / closes - 1.0).dropna()
+    assert table.loc["best", "measured"] == pytest.approx(truth["best"].loc[outcome.index].corr(outcome))
+    assert table["true"].to_dict() == true.set_index("forecaster")["ic"].to_dict()
+    silent = ics_of(closes, truth.assign(news=0.0), true)
+    assert silent.loc["news", "measured"] == 0.0
+
+
+def test_the_standard_error_is_that_of_a_forecast_that_knows_nothing() -> None:
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(300):
+        dates = pd.bdate_range("2012-01-03", periods=1020)
+        innovations = rng.standard_normal(len(dates))
+        innovations[0] *= ((1 - PHI) / (1 + PHI)) ** 0.5  # as wide as the series stays
+        forecast = pd.Series(innovations).ewm(alpha=1 - PHI, adjust=False).mean().to_numpy()
+        truth = pd.DataFrame(dict.fromkeys(FORECASTERS, forecast), index=dates)
+        closes = pd.Series(100 * np.exp(np.cumsum(0.01 * rng.standard_normal(len(dates)))), index=dates)
+        true = pd.DataFrame({"forecaster": list(FORECASTERS), "ic": 0.0})
+        found.append(ics_of(closes, truth, true).loc["best"])
+    table = pd.DataFrame(found)
+    assert table["measured"].std() == pytest.approx(table["standard_error"].iloc[0], rel=0.15)
+
+
 def test_a_dataset_hands_out_its_truth_only_where_there_is_one(tmp_path: Path) -> None:
     short = {"first": datetime.date(2018, 1, 2), "last": datetime.date(2019, 3, 1)}
     folder = synthesise(1, 2, out=tmp_path / "market", **short)
@@ -353,7 +381,9 @@ def test_a_dataset_hands_out_its_truth_only_where_there_is_one(tmp_path: Path) -
     (folder / "truth.csv").write_text("\n".join([*lines[:5], lines[5].replace("ORVN", ""), *lines[6:], ""]))
     with pytest.raises(DatasetError, match=r"truth\.csv line 6: ticker is missing"):
         _ = dataset.truth
+    assert dataset.has_truth
     (folder / "truth.csv").unlink()
+    assert not dataset.has_truth
     (folder / "truth_ic.csv").unlink()
     assert dataset.content_hash() == before == load_dataset(folder).content_hash()
     with pytest.raises(DatasetError, match=r"truth\.csv: not found in .*; only invented markets have one"):

@@ -6,7 +6,8 @@ shows that no later row of the dataset changes either.
 """
 
 from llmrl_lib.market.features.catalogue import FIELDS, GROUPS, Definition
-from llmrl_lib.market.features.lookahead import check_no_lookahead, truncated
+from llmrl_lib.market.features.lookahead import LookAheadError, check_no_lookahead, no_lookahead, truncated
+from llmrl_lib.market.features.opened import opened
 from llmrl_lib.market.features.records import Features, FeatureTable, Field, Headline
 from llmrl_lib.market.features.table import feature_table, features
 
@@ -18,8 +19,11 @@ __all__ = [
     "Features",
     "Field",
     "Headline",
+    "LookAheadError",
     "check_no_lookahead",
     "feature_table",
     "features",
+    "no_lookahead",
+    "opened",
     "truncated",
 ]

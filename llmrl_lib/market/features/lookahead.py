@@ -60,6 +60,33 @@ def check_no_lookahead(
     return pd.concat(found, ignore_index=True)[columns]
 
 
+class LookAheadError(Exception):
+    """A feature changes when later rows of the dataset are deleted: it knew the future."""
+
+
+def no_lookahead(report: pd.DataFrame) -> str:
+    """What ``check_no_lookahead`` found, as a sentence with its counts, over four lines.
+
+    Raises LookAheadError naming the first fields and dates that changed; ValueError for a check of no dates.
+    """
+    if not len(report):
+        raise ValueError("nothing was compared; check one date or more")
+    wrong = report[~report["same"]]
+    if len(wrong):
+        places = [
+            f"{one.field} on {one.date:%Y-%m-%d} ({one.whole:g} became {one.truncated:g})" for one in wrong.itertuples()
+        ]
+        more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+        raise LookAheadError(f"{len(wrong)} of {len(report)} values knew the future: {', '.join(places[:5])}{more}")
+    dates, fields = report["date"].nunique(), report["field"].nunique() - 1
+    available = int((report["field"].ne("news") & report["whole"].notna()).sum())
+    span = f"from {report['date'].min():%Y-%m-%d} to {report['date'].max():%Y-%m-%d}"
+    return (
+        f"{dates} dates {span},\n{fields} fields and the headlines on each: {len(report)} comparisons,\n"
+        f"{available} of them of available values;\nnone changed when everything later was deleted."
+    )
+
+
 def _compared(whole: Features, cut: Features) -> pd.DataFrame:
     pairs = list(zip(whole.fields, cut.fields, strict=True))
     rows = [(one.name, one.value, other.value, one == other) for one, other in pairs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,7 @@ from llmrl_lib.market.features.catalogue import FIELDS
 NOT_AVAILABLE = "not available"
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One value at a decision date; ``FIELDS[name]`` says how it is made."""
 
     name: str
@@ -97,17 +96,20 @@ class FeatureTable:
         return [self._record(place) for place in range(len(self.values))]
 
     def _record(self, place: int) -> Features:
-        cells = zip(FIELDS.values(), *(column[place].tolist() for column in self._cells), strict=True)
-        fields = tuple(
-            Field(field.name, field.group, field.unit, value if known is not None else None, known)
-            for field, value, known in cells
-        )
+        values, known = (column[place].tolist() for column in self._cells)
+        fields = tuple(map(Field, *_DEFINED, values, known))
         first, last = self.spans[place].tolist()
         return Features(self.ticker, self.values.index[place], fields, self.headlines[first:last])
 
     @cached_property
     def _cells(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values and days as arrays of (dates, fields), the days as timestamps or None."""
+        """Values and days as arrays of (dates, fields): numbers and timestamps, None where not available."""
         days, place = np.unique(self.known.to_numpy(), return_inverse=True)
-        stamps = [None if np.isnat(day) else pd.Timestamp(day) for day in days]
-        return self.values.to_numpy(), np.array(stamps, dtype=object)[place].reshape(self.known.shape)
+        stamps = np.array([None if np.isnat(day) else pd.Timestamp(day) for day in days], dtype=object)
+        known = stamps[place].reshape(self.known.shape)
+        values = self.values.to_numpy().astype(object)
+        values[self.known.isna().to_numpy()] = None
+        return values, known
+
+
+_DEFINED = tuple(zip(*((field.name, field.group, field.unit) for field in FIELDS.values()), strict=True))

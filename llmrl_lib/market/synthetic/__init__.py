@@ -7,7 +7,7 @@
 from llmrl_lib.market.synthetic.days import trading_days
 from llmrl_lib.market.synthetic.grammar import Story, read_headline
 from llmrl_lib.market.synthetic.market import Market, simulate
-from llmrl_lib.market.synthetic.measure import measured_ics
+from llmrl_lib.market.synthetic.measure import ics_of, measured_ics
 from llmrl_lib.market.synthetic.world import CATEGORIES
 from llmrl_lib.market.synthetic.writing import EMBEDDED_SEED, synthesise
 
@@ -16,6 +16,7 @@ __all__ = [
     "EMBEDDED_SEED",
     "Market",
     "Story",
+    "ics_of",
     "measured_ics",
     "read_headline",
     "simulate",

@@ -7,7 +7,7 @@ import pandas as pd
 
 from llmrl_lib.market.synthetic.market import Market
 from llmrl_lib.market.synthetic.truth import FORECASTERS
-from llmrl_lib.market.synthetic.world import HORIZON
+from llmrl_lib.market.synthetic.world import HORIZON, PHI
 
 Forecast = Callable[[Market], pd.DataFrame]
 
@@ -34,6 +34,26 @@ def measured_ics(markets: Iterable[Market], forecast: Forecast | None = None) ->
     true = pd.concat(truths, axis=1).mean(axis=1).reindex(list(FORECASTERS))
     columns = {"true": true.to_numpy(), "measured": _mean_ic(each.sum(axis=0)), "standard_error": error}
     return pd.DataFrame({"forecaster": list(FORECASTERS), **columns})
+
+
+def ics_of(closes: pd.Series, truth: pd.DataFrame, truth_ic: pd.DataFrame) -> pd.DataFrame:
+    """One company's coefficients, a row per forecaster: ``true, measured, standard_error``.
+
+    ``closes`` by date, ``truth`` and ``truth_ic`` the company's rows. The standard error is that of a forecast that knows
+    nothing and fades as the state does (Bartlett 1946): 20-day returns of neighbouring dates overlap, so that
+
+        variance = sum over lags k of phi^|k| (1 - |k| / 20), divided by the number of dates.
+    """
+    outcome = next_returns(closes).dropna()
+    forecasts = truth.loc[outcome.index, list(FORECASTERS)]
+    measured = [
+        float(np.corrcoef(forecasts[name], outcome)[0, 1]) if forecasts[name].std() > 0.0 else 0.0
+        for name in FORECASTERS
+    ]
+    together = 1.0 + 2.0 * sum(PHI**lag * (1.0 - lag / HORIZON) for lag in range(1, HORIZON))
+    true = truth_ic.set_index("forecaster")["ic"].reindex(list(FORECASTERS))
+    error = float(np.sqrt(together / len(outcome)))
+    return pd.DataFrame({"true": true, "measured": measured, "standard_error": error}).rename_axis(None)
 
 
 def next_returns(closes: pd.Series) -> pd.Series:

@@ -84,7 +84,7 @@ def beside_real_stocks(bars: Mapping[str, pd.DataFrame], ticker: str) -> pd.Data
     if len(usable) > 1:
         columns[f"mean of {len(usable)} tickers"] = ours.mean()
     columns["real stocks"] = real.mean()
-    table = pd.DataFrame(columns).map(lambda value: "-" if np.isnan(value) else f"{value:.2f}")
+    table = pd.DataFrame(columns).map(lambda value: "-" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}")
     table["their range"] = [f"{real[name].min():.2f} to {real[name].max():.2f}" for name in table.index]
     return table.rename(index=FACTS).rename_axis(None)
 

@@ -82,8 +82,8 @@ def no_lookahead(report: pd.DataFrame) -> str:
     available = int((report["field"].ne("news") & report["whole"].notna()).sum())
     span = f"from {report['date'].min():%Y-%m-%d} to {report['date'].max():%Y-%m-%d}"
     return (
-        f"{dates} dates {span},\n{fields} fields and the headlines on each: {len(report)} comparisons,\n"
-        f"{available} of them of available values;\nnone changed when everything later was deleted."
+        f"{dates} dates {span},\n{fields} fields and the headlines on each:\n"
+        f"{len(report)} comparisons, {available} of them of available values;\nnone changed when everything later was deleted."
     )
 
 

@@ -118,6 +118,18 @@ def test_the_data_notebook_shows_what_a_dataset_of_bars_alone_lacks(bare_run: Pa
     assert sum(isinstance(result, Figure) for result in shown) == 6
 
 
+def test_the_data_notebook_shows_real_tickers(shared: Path, tmp_path: Path) -> None:
+    profile = Profile("test", (0,), TdqnSettings(episodes=1))
+    tickers, arms = ["AAPL", "TSLA"], ("buy_and_hold",)
+    outcome = run_suite(shared / "market", tickers, profile, tmp_path / "run", 1, arms=arms, notebooks=False)
+    assert not outcome.failures
+    for ticker in tickers:
+        shown = _shown(nbformat.read(ROOT / "notebooks" / "01_data.ipynb", as_version=4), tmp_path / "run", ticker)
+        sentences = [result.data for result in shown if isinstance(result, Markdown)]
+        assert not any(sentence.startswith("*Not available") for sentence in sentences)
+        assert any(sentence.startswith("*This market is not an invented one") for sentence in sentences)
+
+
 def test_the_data_notebook_fails_loudly_on_a_look_ahead(bare_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from llmrl_lib.market.features import table
 

@@ -83,7 +83,8 @@ def no_lookahead(report: pd.DataFrame) -> str:
     span = f"from {report['date'].min():%Y-%m-%d} to {report['date'].max():%Y-%m-%d}"
     return (
         f"{dates} dates {span},\n{fields} fields and the headlines on each:\n"
-        f"{len(report)} comparisons, {available} of them of available values;\nnone changed when everything later was deleted."
+        f"{len(report)} comparisons, {available} of them of available values;\n"
+        "none changed when everything later was deleted."
     )
 
 

@@ -15,7 +15,10 @@ NOT_AVAILABLE = "not available"
 
 
 class Field(NamedTuple):
-    """One value at a decision date; ``FIELDS[name]`` says how it is made."""
+    """One value at a decision date; ``FIELDS[name]`` says how it is made.
+
+    ``value`` and ``known``, the day on which its last input became public, are both None where it is not available.
+    """
 
     name: str
     group: str  # market, technical, fundamental, macro, options or news

@@ -10,8 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Protocol
+
+
+UNMEASURED = -9999.0  # log-probability of a token that the server calls too unlikely to measure
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Token:
-    """One token of a reply: its log-probability (natural), and those of the likeliest tokens at its place."""
+    """One token of a reply: its log-probability (natural), and those of the likeliest tokens at its place.
+
+    `logprob` is UNMEASURED where the server does not give it; `top` has the likeliest first and leaves such tokens out.
+    """
 
     text: str
     logprob: float
@@ -62,6 +68,10 @@ class Usage:
     completion: int
     cached: int = 0  # of the prompt's, those that the server read from its cache
     calls: int = 1  # answers of the server that were paid for
+    retries: int = 0  # attempts that ended without an answer; a server may charge for some, and does not say so
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,8 @@ class Chat(Protocol):
 
     def many(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply | ChatError]]:
         """Answers side by side, yielding (index, answer) as each is finished. An error of one request is yielded, not raised;
-        those that would end every request (wrong key, unknown model, spent budget) are raised.
+        those that would end every request (fatal: wrong key, unknown model, spent budget) are raised, after the requests
+        in flight have been answered and yielded.
         """
         ...
 
@@ -101,6 +112,7 @@ class ChatError(RuntimeError):
     """A request that did not end in a usable reply. The message says what came and what to change."""
 
     usage: Usage = Usage(0, 0, calls=0)  # what the failed attempt was charged for
+    fatal: bool = False  # whether every other request would end the same way
 
 
 class RefusedError(ChatError):
@@ -126,13 +138,27 @@ class LogprobsError(ChatError):
 class UnknownModelError(ChatError):
     """The server does not know the model."""
 
+    fatal = True
+
 
 class KeyRejectedError(ChatError):
     """No key was found, or the server does not accept it."""
 
+    fatal = True
+
 
 class BudgetError(ChatError):
-    """The next request could cost more than what is left of the budget."""
+    """The next request could cost more than what is left of the budget, or the account at the server is empty."""
+
+    fatal = True
+
+
+class RequestRejectedError(ChatError):
+    """The server does not take the request: the prompt is too long for the model, or a setting is unknown to it."""
+
+
+class MissingReplyError(ChatError):
+    """A reply that is not in the store was asked for, and there is no chat to ask."""
 
 
 class ServerError(ChatError):
@@ -141,8 +167,16 @@ class ServerError(ChatError):
 
 def request_key(identity: Mapping[str, str], request: Request) -> str:
     """SHA-256 of the exact request (messages, sampling, draw) and of the chat's identity, in hexadecimal."""
-    exact = {"identity": dict(identity), "request": asdict(request)}
+    exact = {"identity": dict(identity), "request": request_to_record(request)}
     return hashlib.sha256(json.dumps(exact, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def request_to_record(request: Request) -> dict[str, Any]:
+    """A dict of JSON types; equal requests give equal records, whether a temperature is written 0 or 0.0."""
+    record = asdict(request)
+    for name in ("temperature", "frequency_penalty", "presence_penalty"):
+        record["sampling"][name] = float(record["sampling"][name])
+    return record
 
 
 def reply_to_record(reply: Reply) -> dict[str, Any]:

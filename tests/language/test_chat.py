@@ -43,6 +43,12 @@ def test_the_key_depends_on_who_answers_but_not_on_the_order_of_a_schemas_keys()
     assert request_key({**IDENTITY, "model": "other"}, one) != request_key(IDENTITY, one)
 
 
+def test_equal_requests_have_one_key_however_their_numbers_are_written():
+    one, other = (replace(REQUEST, sampling=Sampling(temperature=number)) for number in (0, 0.0))
+    assert one == other
+    assert request_key(IDENTITY, one) == request_key(IDENTITY, other)
+
+
 def test_a_reply_survives_json():
     tokens = (Token("LO", -0.1, (("LO", -0.1), ("SH", -2.4))), Token("NG", -1e-9, ()))
     reply = Reply(

@@ -1,0 +1,243 @@
+"""A chat with any server that speaks the OpenAI chat protocol: OpenAI, vLLM, llama.cpp, Ollama.
+
+The openai client keeps the connection, waits as Retry-After says and retries what the network broke. Here is what the
+protocol leaves to the caller: a reply held to its schema where the server has no structured output, log-probabilities as
+asked for, and an error by name for every other end. The key comes from the environment and goes nowhere but to the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import openai
+
+from llmrl_lib.language.answers import Answer, UnreadableAnswer, read_answer, read_tokens
+from llmrl_lib.language.chat import (
+    ChatError,
+    ContentFilterError,
+    Message,
+    OffSchemaError,
+    RefusedError,
+    Reply,
+    Request,
+    RequestRejectedError,
+    Sampling,
+    ServerError,
+    TruncatedError,
+    Usage,
+)
+from llmrl_lib.language.counting import estimated_prompt
+from llmrl_lib.language.schema import SchemaDefect, check_schema, parse_reply
+from llmrl_lib.language.server_errors import Connection, named_error, no_key_error, rejected_setting
+from llmrl_lib.language.side_by_side import side_by_side
+
+KEY = "OPENAI_API_KEY"  # environment variable
+OPENAI = "https://api.openai.com/v1"
+NO_KEY = "none"  # sent to servers that ask for no key
+ASK_FOR_SCHEMA = "Reply with nothing but one JSON value that satisfies this JSON schema:\n{schema}"
+ASK_FOR_REPAIR = (
+    "Your reply does not satisfy the JSON schema: {defect}. Reply again with the whole corrected JSON value and nothing else."
+)
+
+
+class OpenAIChat:
+    """A model behind a server that speaks the OpenAI chat protocol.
+
+    `base_url` ends where the protocol's paths begin, usually in /v1; without one it is OPENAI_BASE_URL or OpenAI itself.
+    `concurrency` limits the requests that `many` has in flight, `timeout` is seconds per attempt, `max_retries` counts
+    further attempts. The key is read from OPENAI_API_KEY; servers elsewhere than at OpenAI may need none.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        *,
+        concurrency: int = 8,
+        timeout: float = 120.0,
+        max_retries: int = 5,
+    ) -> None:
+        if not model:
+            raise ValueError("the model has no name; give one that the server knows")
+        if concurrency < 1:
+            raise ValueError(f"concurrency is {concurrency}; at least one request must be in flight")
+        if max_retries < 0 or timeout <= 0:
+            raise ValueError(f"max_retries {max_retries} must be at least 0 and timeout {timeout} above 0")
+        server, login = _split_login(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
+        key = os.environ.get(KEY)
+        self.model, self.server = model, server
+        self.concurrency, self.timeout, self.max_retries = concurrency, timeout, max_retries
+        self._lacks_key = not key and server == OPENAI
+        secrets = tuple(secret for secret in (key, *(login or ())) if secret)
+        self._connection = Connection(model, server, timeout, max_retries, KEY, secrets)
+        self._client = openai.OpenAI(
+            api_key=key or NO_KEY,
+            base_url=server,
+            timeout=timeout,
+            max_retries=max_retries,
+            http_client=openai.DefaultHttpxClient(auth=login) if login else None,
+        )
+        self._structured = True  # until the server rejects response_format
+        self._length = "max_completion_tokens" if server == OPENAI else "max_tokens"
+        self._reached = False  # whether the server has ever answered
+
+    def __repr__(self) -> str:
+        return f"OpenAIChat(model={self.model!r}, base_url={self.server!r})"
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """The model and the server's address, without login or query."""
+        return {"model": self.model, "server": self.server}
+
+    def __call__(self, messages: Sequence[Message], sampling: Sampling = Sampling()) -> Reply:
+        """Answers one request. Raises a ChatError by the name of what went wrong, with what it was charged for."""
+        if self._lacks_key:
+            raise no_key_error(KEY)
+        if sampling.schema is not None:
+            check_schema(sampling.schema)
+        charged: list[Usage] = []
+        try:
+            return self._reply(list(messages), sampling, charged)
+        except ChatError as error:
+            error.usage = sum(charged, error.usage)
+            raise
+
+    def many(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply | ChatError]]:
+        """Answers with up to `concurrency` requests in flight; see Chat.many."""
+        return side_by_side(lambda request: self(request.messages, request.sampling), requests, self.concurrency)
+
+    def close(self) -> None:
+        """Closes the client's connections."""
+        self._client.close()
+
+    def _reply(self, turns: list[Message], sampling: Sampling, charged: list[Usage]) -> Reply:
+        """Asks, and once more with the defect shown where the reply is off its schema. Adds what was paid to `charged`."""
+        started = time.perf_counter()
+        warnings: list[str] = []
+        parsed, defect = None, ""
+        for last_round in (False, True):
+            answer = self._ask(turns, sampling, warnings)
+            charged.append(answer.usage)
+            _check_end(answer, sampling)
+            if sampling.schema is None:
+                break
+            try:
+                parsed = parse_reply(answer.text, sampling.schema)
+                break
+            except SchemaDefect as found:
+                if last_round:
+                    raise OffSchemaError(
+                        f"the reply is off its schema after a repair too ({found}); choose a model or server with "
+                        "structured output, or a simpler schema"
+                    ) from None
+                defect = str(found)
+                warnings.append(f"repaired: the first reply was off its schema, {defect}")
+                again = Message("user", ASK_FOR_REPAIR.format(defect=defect))
+                turns = [*turns, Message("assistant", answer.text), again]
+        tokens, odd = ((), ()) if sampling.top_logprobs is None else read_tokens(answer, sampling.top_logprobs)
+        return Reply(
+            text=answer.text,
+            parsed=parsed,
+            tokens=tokens,
+            usage=sum(charged, Usage(0, 0, calls=0)),
+            model=answer.model or self.model,
+            finish_reason=answer.finish_reason,
+            seconds=time.perf_counter() - started,
+            warnings=(*warnings, *answer.warnings, *odd),
+        )
+
+    def _ask(self, turns: Sequence[Message], sampling: Sampling, warnings: list[str]) -> Answer:
+        """Sends the turns; where the server lacks a way of asking, asks in the other way that the protocol has."""
+        while True:
+            ways = (self._structured, self._length)
+            try:
+                return self._send(self._parameters(turns, sampling, *ways), estimated_prompt(turns))
+            except openai.OpenAIError as error:
+                failure = error
+            except UnicodeEncodeError:
+                raise RequestRejectedError("a message holds half a surrogate pair; clean the text before asking") from None
+            setting = rejected_setting(failure)
+            if setting == "response_format" and ways[0] and sampling.schema is not None:
+                self._structured = False
+                warnings.append("the server has no structured output: the schema was written into the prompt")
+            elif setting == "max_tokens" and ways[1] == "max_tokens":
+                self._length = "max_completion_tokens"
+            elif setting == "max_completion_tokens" and ways[1] == "max_completion_tokens":
+                self._length = "max_tokens"
+            else:
+                raise named_error(failure, self._connection, self._reached)
+
+    def _send(self, parameters: Mapping[str, Any], prompt: int) -> Answer:
+        """One answer. A body that cannot be read is asked for again, since the client does not look into bodies."""
+        retries = 0
+        for _ in range(self.max_retries + 1):
+            raw = self._client.chat.completions.with_raw_response.create(**parameters)
+            self._reached = True
+            retries += raw.retries_taken
+            try:
+                answer = read_answer(raw.http_response.text, prompt)
+            except UnreadableAnswer as unreadable:
+                defect = unreadable
+                retries += 1
+            else:
+                return replace(answer, usage=replace(answer.usage, retries=retries))
+        error = ServerError(
+            f"{self.server} answered outside the chat protocol {self.max_retries + 1} times: {defect}; see whether "
+            "base_url leads to a chat server (it usually ends in /v1) and what stands between"
+        )
+        error.usage = Usage(0, 0, calls=0, retries=retries)
+        raise error
+
+    def _parameters(self, turns: Sequence[Message], sampling: Sampling, structured: bool, length: str) -> dict[str, Any]:
+        """The body of a request. Penalties of 0 are the protocol's default and left out, as some models take none."""
+        turns = list(turns)
+        if sampling.schema is not None and not structured:
+            asked = ASK_FOR_SCHEMA.format(schema=json.dumps(dict(sampling.schema), ensure_ascii=False))
+            turns[0] = Message(turns[0].role, f"{turns[0].content}\n\n{asked}")
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+            "temperature": sampling.temperature,
+            length: sampling.max_tokens,
+        }
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        for name in ("frequency_penalty", "presence_penalty"):
+            if getattr(sampling, name):
+                body[name] = getattr(sampling, name)
+        if sampling.top_logprobs is not None:
+            body |= {"logprobs": True, "top_logprobs": sampling.top_logprobs}
+        if sampling.schema is not None and structured:
+            schema = {"name": sampling.schema_name, "schema": dict(sampling.schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+
+def _check_end(answer: Answer, sampling: Sampling) -> None:
+    """Raises the named error of an answer that did not come to its end."""
+    if answer.refusal:
+        raise RefusedError(f"the model declined: {answer.refusal[:300]!r}; reword the prompt or choose another model")
+    if answer.finish_reason == "content_filter":
+        raise ContentFilterError("the server's filter withheld the reply; reword the prompt or choose another model")
+    if answer.finish_reason == "length":
+        raise TruncatedError(
+            f"the reply was cut at {sampling.max_tokens} tokens; allow more (max_tokens) or ask for a shorter reply"
+        )
+
+
+def _split_login(url: str) -> tuple[str, tuple[str, str] | None]:
+    """The address without login, query and closing slash; and the login, if it had one."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("base_url is no address of a server; it reads like http://127.0.0.1:8000/v1")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    place = host if parts.port is None else f"{host}:{parts.port}"
+    server = urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
+    login = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return server, login

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Protocol
 
-
 UNMEASURED = -9999.0  # log-probability of a token that the server calls too unlikely to measure
 
 

@@ -37,12 +37,15 @@ from llmrl_lib.language.schema import SchemaDefect, check_schema, parse_reply
 from llmrl_lib.language.server_errors import Connection, named_error, no_key_error, rejected_setting
 from llmrl_lib.language.side_by_side import side_by_side
 
+USUAL = Sampling()
 KEY = "OPENAI_API_KEY"  # environment variable
 OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"  # sent to servers that ask for no key
+OTHER_LENGTH = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 ASK_FOR_SCHEMA = "Reply with nothing but one JSON value that satisfies this JSON schema:\n{schema}"
 ASK_FOR_REPAIR = (
-    "Your reply does not satisfy the JSON schema: {defect}. Reply again with the whole corrected JSON value and nothing else."
+    "Your reply does not satisfy the JSON schema: {defect}. Reply again with the whole corrected JSON value, and with "
+    "nothing else."
 )
 
 
@@ -95,7 +98,7 @@ class OpenAIChat:
         """The model and the server's address, without login or query."""
         return {"model": self.model, "server": self.server}
 
-    def __call__(self, messages: Sequence[Message], sampling: Sampling = Sampling()) -> Reply:
+    def __call__(self, messages: Sequence[Message], sampling: Sampling = USUAL) -> Reply:
         """Answers one request. Raises a ChatError by the name of what went wrong, with what it was charged for."""
         if self._lacks_key:
             raise no_key_error(KEY)
@@ -154,24 +157,26 @@ class OpenAIChat:
 
     def _ask(self, turns: Sequence[Message], sampling: Sampling, warnings: list[str]) -> Answer:
         """Sends the turns; where the server lacks a way of asking, asks in the other way that the protocol has."""
+        changed: set[str] = set()
         while True:
-            ways = (self._structured, self._length)
+            structured, length = self._structured, self._length
             try:
-                return self._send(self._parameters(turns, sampling, *ways), estimated_prompt(turns))
+                return self._send(self._parameters(turns, sampling, structured, length), estimated_prompt(turns))
             except openai.OpenAIError as error:
                 failure = error
             except UnicodeEncodeError:
-                raise RequestRejectedError("a message holds half a surrogate pair; clean the text before asking") from None
+                raise RequestRejectedError(
+                    "a message holds half a surrogate pair; clean the text before asking"
+                ) from None
             setting = rejected_setting(failure)
-            if setting == "response_format" and ways[0] and sampling.schema is not None:
+            if setting == "response_format" and structured and sampling.schema is not None:
                 self._structured = False
                 warnings.append("the server has no structured output: the schema was written into the prompt")
-            elif setting == "max_tokens" and ways[1] == "max_tokens":
-                self._length = "max_completion_tokens"
-            elif setting == "max_completion_tokens" and ways[1] == "max_completion_tokens":
-                self._length = "max_tokens"
+            elif setting == length and setting not in changed:
+                self._length = OTHER_LENGTH[length]
             else:
                 raise named_error(failure, self._connection, self._reached)
+            changed.add(setting)
 
     def _send(self, parameters: Mapping[str, Any], prompt: int) -> Answer:
         """One answer. A body that cannot be read is asked for again, since the client does not look into bodies."""
@@ -194,7 +199,9 @@ class OpenAIChat:
         error.usage = Usage(0, 0, calls=0, retries=retries)
         raise error
 
-    def _parameters(self, turns: Sequence[Message], sampling: Sampling, structured: bool, length: str) -> dict[str, Any]:
+    def _parameters(
+        self, turns: Sequence[Message], sampling: Sampling, structured: bool, length: str
+    ) -> dict[str, Any]:
         """The body of a request. Penalties of 0 are the protocol's default and left out, as some models take none."""
         turns = list(turns)
         if sampling.schema is not None and not structured:

@@ -27,6 +27,7 @@ FILTERED = ("content_filter", "content_policy_violation")  # codes
 _FILTERED = re.compile(r"content (management )?policy|content filter", re.IGNORECASE)
 _TOO_LONG = re.compile(r"context[_ ](length|window|size)|too many tokens|prompt is too long", re.IGNORECASE)
 _FORMAT = re.compile(r"response_format|json_schema|structured output|guided|grammar", re.IGNORECASE)
+_UNKNOWN = re.compile(r"not support|unsupport|unknown|unrecogni|not permitted|extra (input|field)", re.IGNORECASE)
 _KEYLIKE = re.compile(r"\b(sk|pk|key|Bearer)[-_ ][\w*.\-]{6,}")
 
 
@@ -80,7 +81,7 @@ def rejected_setting(failure: openai.OpenAIError) -> str:
     if failure.param == "response_format" or _FORMAT.search(words):
         return "response_format"
     for name in ("max_tokens", "max_completion_tokens"):
-        if failure.param == name or (re.search(rf"\b{name}\b", words) and re.search("support|unknown|extra|unrec", words)):
+        if (failure.param == name or re.search(rf"\b{name}\b", words)) and _UNKNOWN.search(words):
             return name
     return ""
 
@@ -101,7 +102,9 @@ def _status_error(failure: openai.APIStatusError, connection: Connection) -> Cha
             "for this server and may use this model"
         )
     if status == 402 or failure.code in NO_CREDIT:
-        return BudgetError(f"the account at {server} has no credit left; top it up and run again: nothing stored is lost")
+        return BudgetError(
+            f"the account at {server} has no credit left; top it up and run again: nothing stored is lost"
+        )
     if failure.code == "model_not_found" or (status in (400, 404) and re.search(r"\bmodel\b", words, re.IGNORECASE)):
         return UnknownModelError(
             f"{server} does not know the model {connection.model!r}: {said}; its names: GET {server}/models"
@@ -120,7 +123,9 @@ def _status_error(failure: openai.APIStatusError, connection: Connection) -> Cha
             f"the prompt and max_tokens exceed what {connection.model!r} takes: {said}; shorten the prompt, lower max_tokens "
             "or start the server with a longer context"
         )
-    return RequestRejectedError(f"{server} rejects the request (status {status}): {said}; change the setting that it names")
+    return RequestRejectedError(
+        f"{server} rejects the request (status {status}): {said}; change the setting that it names"
+    )
 
 
 def _words(failure: openai.APIStatusError) -> str:

@@ -1,8 +1,10 @@
-"""Where tests find the golden numbers and the real market data that only maintainers have."""
+"""Where tests find golden numbers, the real market data that only maintainers have, a finished run and a chat server."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chat_server import ChatServer
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -40,3 +42,11 @@ def smoke_book(smoke_run: Path) -> Path:
     from llmrl_lib.book import build_book
 
     return build_book(smoke_run, strict=True).parent
+
+
+@pytest.fixture
+def chat_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    """A server of the chat protocol without faults, for `OpenAIChat(model, chat_server.url)`."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with ChatServer() as server:
+        yield server

@@ -27,6 +27,9 @@ FILTERED = ("content_filter", "content_policy_violation")  # codes
 _FILTERED = re.compile(r"content (management )?policy|content filter", re.IGNORECASE)
 _TOO_LONG = re.compile(r"context[_ ](length|window|size)|too many tokens|prompt is too long", re.IGNORECASE)
 _FORMAT = re.compile(r"response_format|json_schema|structured output|guided|grammar", re.IGNORECASE)
+_NO_MODEL = re.compile(
+    r"\bmodel\b.*(not exist|not found|unknown|invalid)|(unknown|invalid|no such) model", re.IGNORECASE
+)
 _UNKNOWN = re.compile(r"not support|unsupport|unknown|unrecogni|not permitted|extra (input|field)", re.IGNORECASE)
 _KEYLIKE = re.compile(r"\b(sk|pk|key|Bearer)[-_ ][\w*.\-]{6,}")
 
@@ -105,7 +108,12 @@ def _status_error(failure: openai.APIStatusError, connection: Connection) -> Cha
         return BudgetError(
             f"the account at {server} has no credit left; top it up and run again: nothing stored is lost"
         )
-    if failure.code == "model_not_found" or (status in (400, 404) and re.search(r"\bmodel\b", words, re.IGNORECASE)):
+    if failure.code == "context_length_exceeded" or status == 413 or _TOO_LONG.search(words):
+        return RequestRejectedError(
+            f"the prompt and max_tokens exceed what {connection.model!r} takes: {said}; shorten the prompt, lower max_tokens "
+            "or start the server with a longer context"
+        )
+    if failure.code == "model_not_found" or (status in (400, 404) and _NO_MODEL.search(words)):
         return UnknownModelError(
             f"{server} does not know the model {connection.model!r}: {said}; its names: GET {server}/models"
         )
@@ -118,11 +126,6 @@ def _status_error(failure: openai.APIStatusError, connection: Connection) -> Cha
         )
         error.usage = Usage(0, 0, calls=0, retries=connection.max_retries + 1)
         return error
-    if failure.code == "context_length_exceeded" or status == 413 or _TOO_LONG.search(words):
-        return RequestRejectedError(
-            f"the prompt and max_tokens exceed what {connection.model!r} takes: {said}; shorten the prompt, lower max_tokens "
-            "or start the server with a longer context"
-        )
     return RequestRejectedError(
         f"{server} rejects the request (status {status}): {said}; change the setting that it names"
     )

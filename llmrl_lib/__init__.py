@@ -25,6 +25,8 @@ _HOME = {  # public name: the module that holds it
     "monthly_coverage": "llmrl_lib.market.coverage",
     "beside_real_stocks": "llmrl_lib.market.stylised",
     "ics_of": "llmrl_lib.market.synthetic",
+    "OpenAIChat": "llmrl_lib.language.openai",
+    "Replay": "llmrl_lib.language.replay",
     "simulate": "llmrl_lib.trading.accounting",
     "TradingEnv": "llmrl_lib.trading.environment",
     "train_tdqn": "llmrl_lib.trading.tdqn",

@@ -16,7 +16,7 @@ from llmrl_lib.experiments.tables import arm_label, performance_table
 from llmrl_lib.market.features import FIELDS, GROUPS
 from llmrl_lib.settings import Quirks, TdqnSettings
 
-METHOD = ("features", "benchmark", "training", "metrics", "embedded_market")
+METHOD = ("features", "language", "benchmark", "training", "metrics", "embedded_market")
 RECORDED = "recorded"
 USE = ("dataset_format", "profiles", "command_line", "api")
 

@@ -147,9 +147,10 @@ def test_tokens_that_do_not_spell_the_text_are_told():
         '{"choices": []}',
         '{"choices": [1]}',
         '{"choices": [{}]}',
-        '{"choices":[{"message":{"content":3}}]}',
-    ]
-    + ['{"choices":[{"message":{"content":"a"},"logprobs":{"content":[1]}}]}', "[" * 100_000],
+        '{"choices": [{"message": {"content": 3}}]}',
+        '{"choices": [{"message": {"content": "a"}, "logprobs": {"content": [1]}}]}',
+        "[" * 100_000,
+    ],
 )
 def test_bodies_that_are_no_answer_are_unreadable(body):
     with pytest.raises(UnreadableAnswer):

@@ -175,7 +175,8 @@ def test_two_processes_under_one_budget_do_not_exceed_it(tmp_path, own, chat_ser
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[5])\n"
         "from test_ledger import *\n"
-        "replay = Replay(sys.argv[1], OpenAIChat('any', sys.argv[2]), budget=Budget(float(sys.argv[3]), load_prices(sys.argv[4])))\n"
+        "budget = Budget(float(sys.argv[3]), load_prices(sys.argv[4]))\n"
+        "replay = Replay(sys.argv[1], OpenAIChat('any', sys.argv[2]), budget=budget)\n"
         "try: list(replay.many(asked(60, first=int(sys.argv[6]))))\n"
         "except BudgetError: print('spent')\n"
     )

@@ -34,7 +34,7 @@ from llmrl_lib.language.chat import (
 )
 from llmrl_lib.language.counting import estimated_prompt
 from llmrl_lib.language.schema import SchemaDefect, check_schema, parse_reply
-from llmrl_lib.language.server_errors import Connection, named_error, no_key_error, rejected_setting
+from llmrl_lib.language.server_errors import Connection, named_error, no_key_error, rejected_setting, server_words
 from llmrl_lib.language.side_by_side import side_by_side
 
 USUAL = Sampling()
@@ -86,7 +86,7 @@ class OpenAIChat:
             max_retries=max_retries,
             http_client=openai.DefaultHttpxClient(auth=login) if login else None,
         )
-        self._structured = True  # until the server rejects response_format
+        self._unstructured: dict[str, str] = {}  # schema, as JSON: what the server said when it rejected it
         self._length = "max_completion_tokens" if server == OPENAI else "max_tokens"
         self._reached = False  # whether the server has ever answered
 
@@ -125,7 +125,7 @@ class OpenAIChat:
         warnings: list[str] = []
         parsed, defect = None, ""
         for last_round in (False, True):
-            answer = self._ask(turns, sampling, warnings)
+            answer = self._ask(turns, sampling)
             charged.append(answer.usage)
             _check_end(answer, sampling)
             if sampling.schema is None:
@@ -155,28 +155,35 @@ class OpenAIChat:
             warnings=(*warnings, *answer.warnings, *odd),
         )
 
-    def _ask(self, turns: Sequence[Message], sampling: Sampling, warnings: list[str]) -> Answer:
+    def _ask(self, turns: Sequence[Message], sampling: Sampling) -> Answer:
         """Sends the turns; where the server lacks a way of asking, asks in the other way that the protocol has."""
         changed: set[str] = set()
+        schema = None if sampling.schema is None else _compact(sampling.schema)
         while True:
-            structured, length = self._structured, self._length
+            structured, length = schema is not None and schema not in self._unstructured, self._length
             try:
-                return self._send(self._parameters(turns, sampling, structured, length), estimated_prompt(turns))
+                answer = self._send(self._parameters(turns, sampling, structured, length), estimated_prompt(turns))
             except openai.OpenAIError as error:
                 failure = error
             except UnicodeEncodeError:
                 raise RequestRejectedError(
                     "a message holds half a surrogate pair; clean the text before asking"
                 ) from None
+            else:
+                if schema is not None and not structured:
+                    said = self._unstructured[schema]
+                    answer = replace(
+                        answer, warnings=(*answer.warnings, f"schema asked for in the prompt, since {said}")
+                    )
+                return answer
             setting = rejected_setting(failure)
-            if setting == "response_format" and structured and sampling.schema is not None:
-                self._structured = False
-                warnings.append("the server has no structured output: the schema was written into the prompt")
+            if setting == "response_format" and schema is not None and structured:
+                self._unstructured[schema] = f"the server rejected it: {server_words(failure, self._connection)}"
             elif setting == length and setting not in changed:
                 self._length = OTHER_LENGTH[length]
+                changed.add(setting)
             else:
                 raise named_error(failure, self._connection, self._reached)
-            changed.add(setting)
 
     def _send(self, parameters: Mapping[str, Any], prompt: int) -> Answer:
         """One answer. A body that cannot be read is asked for again, since the client does not look into bodies."""
@@ -205,7 +212,7 @@ class OpenAIChat:
         """The body of a request. Penalties of 0 are the protocol's default and left out, as some models take none."""
         turns = list(turns)
         if sampling.schema is not None and not structured:
-            asked = ASK_FOR_SCHEMA.format(schema=json.dumps(dict(sampling.schema), ensure_ascii=False))
+            asked = ASK_FOR_SCHEMA.format(schema=_compact(sampling.schema))
             turns[0] = Message(turns[0].role, f"{turns[0].content}\n\n{asked}")
         body: dict[str, Any] = {
             "model": self.model,
@@ -236,6 +243,10 @@ def _check_end(answer: Answer, sampling: Sampling) -> None:
         raise TruncatedError(
             f"the reply was cut at {sampling.max_tokens} tokens; allow more (max_tokens) or ask for a shorter reply"
         )
+
+
+def _compact(schema: Mapping[str, Any]) -> str:
+    return json.dumps(dict(schema), ensure_ascii=False)
 
 
 def _split_login(url: str) -> tuple[str, tuple[str, str] | None]:

@@ -22,6 +22,7 @@ from llmrl_lib.language.chat import (
 )
 
 LONGEST_QUOTE = 300  # characters of a server's own words
+LONGEST_WAIT = 120  # seconds that the client waits when a server asks for it
 NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "insufficient_credits")  # codes
 FILTERED = ("content_filter", "content_policy_violation")  # codes
 _FILTERED = re.compile(r"content (management )?policy|content filter", re.IGNORECASE)
@@ -76,6 +77,11 @@ def no_key_error(key_name: str) -> ChatError:
     )
 
 
+def server_words(failure: openai.OpenAIError, connection: Connection) -> str:
+    """What the server said, shortened and without secrets."""
+    return _quoted(_words(failure) if isinstance(failure, openai.APIStatusError) else str(failure), connection)
+
+
 def rejected_setting(failure: openai.OpenAIError) -> str:
     """response_format, max_tokens or max_completion_tokens where the server rejects that part of a request, else ''."""
     if not isinstance(failure, openai.APIStatusError) or failure.status_code not in (400, 422, 501):
@@ -120,15 +126,26 @@ def _status_error(failure: openai.APIStatusError, connection: Connection) -> Cha
     if status == 404:
         return ServerError(f"{server} has no chat completions (status 404); base_url usually ends in /v1")
     if status in (408, 409, 429) or status >= 500:
+        wait = _long_wait(failure)
+        tried = 1 if wait else connection.max_retries + 1
         error = ServerError(
-            f"{server} kept answering with status {status}, {connection.max_retries + 1} times at most: {said}; run again "
-            "later, with fewer requests at once (concurrency) or more max_retries: nothing stored is lost"
+            f"{server} answered with status {status}, {tried} times{wait}: {said}; run again later, with fewer requests at "
+            "once (concurrency) or more max_retries: nothing stored is lost"
         )
-        error.usage = Usage(0, 0, calls=0, retries=connection.max_retries + 1)
+        error.usage = Usage(0, 0, calls=0, retries=tried)
         return error
     return RequestRejectedError(
         f"{server} rejects the request (status {status}): {said}; change the setting that it names"
     )
+
+
+def _long_wait(failure: openai.APIStatusError) -> str:
+    """The wait that the server asks for, in words, where it is longer than the client's longest."""
+    try:
+        seconds = float(failure.response.headers.get("retry-after", "0"))
+    except ValueError:
+        return ""
+    return f" and asks to wait {seconds:.0f} s" if seconds > LONGEST_WAIT else ""
 
 
 def _words(failure: openai.APIStatusError) -> str:

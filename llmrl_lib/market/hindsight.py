@@ -46,6 +46,7 @@ class Exemplar:
     exit_date: pd.Timestamp  # left at its close
     outcome: Literal["target", "stop", "time"]  # what ended it; time: the longest weighted horizon had passed
     profit: float  # in the direction of the action, fraction of the entry, before costs
+    known: pd.Timestamp  # the close from which on the action can be told, never before exit_date: show it from then on
 
 
 def exemplars(
@@ -56,6 +57,7 @@ def exemplars(
     The target is one standard deviation of the return over the longest weighted horizon (3 or 20 trading days) away from the
     entry, from the 20 daily log returns up to it, the stop half of that: both could be set at the entry. Dates whose trade
     reaches beyond the bars, which have fewer than 20 returns before them or no movement in these are left out.
+    An exemplar shows its label, which is known later than a trade that is over early: tell it from ``known`` on.
     Raises KeyError for a date without a bar.
     """
     labels = hindsight_labels(bars, risk)
@@ -95,9 +97,12 @@ def _trade(closes: pd.Series, row: int, direction: int, days: int) -> Exemplar |
         closes.index[row + 1 + held],
         outcome,
         profit,
+        closes.index[row + days],
     )
 
 
 def _longest(risk: Risk) -> int:
-    """The longest horizon that a risk profile weighs."""
+    """The longest horizon that a risk profile weighs; ValueError for an unknown profile."""
+    if risk not in WEIGHTS:
+        raise ValueError(f"no risk profile {risk!r}; choose from {', '.join(WEIGHTS)}")
     return max(days for days, weight in zip(HORIZONS, WEIGHTS[risk], strict=True) if weight)

@@ -106,6 +106,23 @@ def test_exemplars_come_every_twenty_days_and_mostly_win(embedded: pd.DataFrame)
     assert {trade.outcome for trade in trades} == {"target", "stop", "time"}
 
 
+@pytest.mark.parametrize(("risk", "days"), [("high", 3), ("low", 20)])
+def test_an_exemplar_may_be_told_once_its_label_is_known(embedded: pd.DataFrame, risk: Risk, days: int) -> None:
+    """Many trades end at their target or stop before the returns that make their label have passed."""
+    trades = exemplars(embedded, risk)
+    assert np.mean([trade.exit_date < trade.known for trade in trades]) > 0.3
+    for trade in trades:
+        by_then = embedded.loc[: trade.known]
+        assert trade in exemplars(by_then, risk, [trade.date])
+        assert exemplars(by_then.iloc[:-1], risk, [trade.date]) == ()
+        assert trade.exit_date <= trade.known == embedded.index[embedded.index.get_loc(trade.date) + days]
+
+
+def test_an_unknown_risk_profile_is_named(embedded: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="no risk profile 'medium'; choose from high, low"):
+        hindsight_labels(embedded, "medium")  # type: ignore[arg-type]
+
+
 def test_exemplars_without_movement_past_or_future_are_left_out() -> None:
     still = bars([10.0] * 60)
     assert exemplars(still, "high") == ()

@@ -10,7 +10,7 @@ import pytest
 from feature_worlds import whole_dataset
 from small_datasets import MakeFolder
 
-from llmrl_lib.market import Dataset, load_dataset
+from llmrl_lib.market import Dataset, DatasetError, load_dataset
 from llmrl_lib.market.features import (
     FIELDS,
     FeatureTable,
@@ -97,6 +97,21 @@ def test_truncation_leaves_what_may_be_used_at_that_close(whole: Dataset) -> Non
     assert cut.indices.loc[date, "spx_close"] == whole.indices.loc[date, "spx_close"]
     assert cut.tickers == whole.tickers
     assert len(whole.bars("AAA")) == len(pd.bdate_range("2020-01-01", "2021-12-31"))  # the whole one is untouched
+
+
+def test_a_method_that_looks_at_the_truth_is_found() -> None:
+    dataset = load_dataset(EMBEDDED)
+    ticker, date = dataset.tickers[0], dataset.test_bars(dataset.tickers[0]).index[0]
+
+    def told(dataset: Dataset, ticker: str, dates: Sequence[pd.Timestamp]) -> FeatureTable:
+        table, truth = feature_table(dataset, ticker, dates), dataset.truth.query("ticker == @ticker")
+        return replace(table, values=table.values.assign(beta=truth["state"].reindex(table.values.index)))
+
+    assert not truncated(dataset, date).has_truth
+    with pytest.raises(DatasetError, match=rf"truth\.csv: not handed out as of {date:%Y-%m-%d}; it is hindsight"):
+        check_no_lookahead(dataset, ticker, [date], told)
+    with pytest.raises(DatasetError, match=r"truth_ic\.csv: not handed out"):
+        _ = truncated(dataset, date).truth_ic
 
 
 def test_truncation_can_be_repeated(whole: Dataset) -> None:

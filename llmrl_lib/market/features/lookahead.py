@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib.market.dataset import Dataset
+from llmrl_lib.market.defects import DatasetError, Defect
 from llmrl_lib.market.features.macro import yields_usable
 from llmrl_lib.market.features.records import Features, FeatureTable
 from llmrl_lib.market.features.table import feature_table
@@ -20,8 +21,9 @@ def truncated(dataset: Dataset, date: str | pd.Timestamp) -> Dataset:
     """The dataset as it could be used at the close of ``date``: the same object to every reader, without the future.
 
     Bars, indices and options end on the date, yields that were published later are blank, and of the other tables every
-    row with ``available_at`` on or after the date is gone, since such a row counts from the next trading day on. The
-    description, the folder and its hash are those of the whole dataset.
+    row with ``available_at`` on or after the date is gone, since such a row counts from the next trading day on. An invented
+    market's truth is hindsight and is not handed out at all. The description, the folder and its hash are those of the
+    whole dataset.
     """
     own = {entry.name: getattr(dataset, entry.name) for entry in fields(Dataset) if entry.name != "_readings"}
     return _Truncated(**own, whole=dataset, last=pd.Timestamp(date))
@@ -37,6 +39,14 @@ class _Truncated(Dataset):
             reading = self.whole.read(table, ticker)
             self._readings[table, ticker] = replace(reading, frame=_cut(reading.frame, table, self.last))
         return self._readings[table, ticker]
+
+    @property
+    def has_truth(self) -> bool:
+        return False
+
+    def _needs_truth(self, found: str, file: str) -> None:  # noqa: ARG002 (it is not handed out, found or not)
+        remedy = "it is hindsight: a feature that needs it knows the future"
+        raise DatasetError([Defect(file, None, "hindsight", f"not handed out as of {self.last:%Y-%m-%d}", remedy)])
 
 
 def check_no_lookahead(

@@ -74,8 +74,8 @@ def prepare(problem: Problem, settings: TdqnSettings) -> Prepared:
     )
     if test.index[0] <= train.index[-1]:
         raise ValueError(
-            f"the test bars begin on {test.index[0]:%Y-%m-%d}, before the training bars end on "
-            f"{train.index[-1]:%Y-%m-%d}; an agent must not be judged on days that it was trained on"
+            f"the test bars begin on {test.index[0]:%Y-%m-%d} and the training bars end on {train.index[-1]:%Y-%m-%d}, not "
+            f"before; an agent must not be judged on days that it was trained on"
         )
     test_dates = test.index
     test, test_first = with_history(train, test, settings)

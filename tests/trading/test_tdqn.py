@@ -184,7 +184,10 @@ def test_a_disk_that_fills_up_is_named_and_what_was_saved_is_kept(bars, tmp_path
         (lambda train, test: (train.drop(columns="volume"), test), "lack the column 'volume'"),
         (lambda train, test: (train.assign(close=-train["close"]), test), "prices must be positive"),
         (lambda train, test: (train.iloc[::-1], test), "not strictly increasing"),
-        (lambda train, test: (train, pd.concat([train.iloc[-1:], test])), "judged on days that it was trained on"),
+        (
+            lambda train, test: (train, pd.concat([train.iloc[-1:], test])),
+            r"begin on (\S+) and the training bars end on \1, not before; .*judged on",
+        ),
     ],
 )
 def test_unusable_bars_are_named(bars, change, message) -> None:

@@ -113,6 +113,12 @@ def test_a_date_without_a_bar_names_the_last_trading_day(whole: Dataset) -> None
         features(whole, "CCC", "2020-05-08")
 
 
+@pytest.mark.parametrize("date", ["2020-05-08 15:30", pd.Timestamp("2020-05-08", tz="UTC"), pd.NaT])
+def test_a_date_with_a_time_or_a_zone_is_named(whole: Dataset, date: str | pd.Timestamp) -> None:
+    with pytest.raises(ValueError, match="is no trading day; give a date without time and zone"):
+        features(whole, "AAA", date)
+
+
 def test_a_ticker_listed_in_the_middle_has_no_past(whole: Dataset) -> None:
     first = features(whole, "BBB", "2020-09-01")
     assert first["close"].value is not None
@@ -170,6 +176,27 @@ def test_an_index_or_option_that_stops_is_not_available_after_a_week(make_folder
     table = feature_table(load_dataset(make_folder(files)), "AAA").values
     for name in ("vix", "iv_30d", "iv_30d_change_20d"):
         assert table[name].last_valid_index() == pd.Timestamp("2020-06-17"), name
+
+
+def test_a_change_across_a_hole_in_a_daily_table_is_not_available(make_folder: MakeFolder) -> None:
+    kept = [place for place in range(len(DAYS)) if not 100 <= place < 115]  # three weeks are missing
+    rows = [f"{DAYS[place]:%Y-%m-%d},{1000 + place},{1 + place / 100}" for place in kept]
+    options = [f"{DAYS[place]:%Y-%m-%d},{20 + place}" for place in kept]
+    files = {
+        "bars/AAA.csv": bar_lines(np.full(len(DAYS), 50.0), DAYS),
+        "indices.csv": ["date,spx_close,dgs10", *rows],
+        "options/AAA.csv": ["date,iv_30d", *options],
+    }
+    table = feature_table(load_dataset(make_folder(files)), "AAA").values
+    for name, rows_back, first in (
+        ("spx_return_1d", 1, 115),
+        ("spx_return_20d", 20, 115),
+        ("iv_30d_change_20d", 20, 115),
+    ):
+        assert table[name].iloc[first : first + rows_back].isna().all(), name
+        assert table[name].iloc[first + rows_back :].notna().all(), name
+    assert table["yield_10y_qoq"].iloc[116 : 115 + 63].isna().all()
+    assert table["iv_30d"].iloc[115] == 135.0
 
 
 def test_blank_cells_of_a_daily_table_are_bridged_by_the_value_before_them(make_folder: MakeFolder) -> None:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from llmrl_lib.market.features.catalogue import DAILY_AGE
+
 Array = np.ndarray
 DAY = np.timedelta64(1, "D")
 NEVER = np.datetime64("NaT", "us")
@@ -126,6 +128,17 @@ def before(values: Array, rows: int) -> Array:
     found = np.full(len(values), np.nan)
     if rows < len(values):
         found[rows:] = values[: len(values) - rows]
+    return found
+
+
+def rows_before(days: Array, values: Array, rows: int) -> Array:
+    """Each row's value ``rows`` rows earlier; NaN where there is none, or where a hole in the table lies between.
+
+    The earlier row may be 1.5 calendar days a row and ``DAILY_AGE`` days older: no weekends and holidays make it more.
+    """
+    found = before(values, rows)
+    if rows < len(values):
+        found[rows:][days[rows:] - days[:-rows] > (3 * rows // 2 + DAILY_AGE) * DAY] = np.nan
     return found
 
 

@@ -24,10 +24,10 @@ from llmrl_lib.market.features.columns import (
     Known,
     as_of,
     as_of_events,
-    before,
     combined,
     relative_change,
     replay,
+    rows_before,
 )
 
 
@@ -42,7 +42,7 @@ def macro_fields(dates: Array, macro: pd.DataFrame, indices: pd.DataFrame) -> di
         quoted = level.dropna()
         days, values = quoted.index.to_numpy("datetime64[us]"), quoted.to_numpy("float64")
         for label, rows in (("qoq", QUARTER), ("yoy", YEAR)):
-            change = values - before(values, rows)
+            change = values - rows_before(days, values, rows)
             found[f"{name}_{label}"] = as_of(dates, days, change, DAILY_AGE, usable=yields_usable(days))
     return found
 

@@ -12,7 +12,16 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib.market.features.catalogue import BETA_MINIMUM, DAILY_AGE, WINDOW, YEAR
-from llmrl_lib.market.features.columns import Array, Column, as_of, before, calculated, windows, without_infinite
+from llmrl_lib.market.features.columns import (
+    Array,
+    Column,
+    as_of,
+    before,
+    calculated,
+    rows_before,
+    windows,
+    without_infinite,
+)
 from llmrl_lib.market.validation import RAW_CLOSE_SLACK
 
 
@@ -75,7 +84,7 @@ def _index_change(dates: Array, days: Array, indices: pd.DataFrame, column: str,
     levels = indices[column].to_numpy("float64")
     there = ~np.isnan(levels)
     days, levels = days[there], levels[there]
-    old = before(levels, span)
+    old = rows_before(days, levels, span)
     return as_of(dates, days, 100.0 * (levels / old - 1.0) if relative else levels - old, DAILY_AGE)
 
 

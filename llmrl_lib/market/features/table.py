@@ -7,7 +7,15 @@ import pandas as pd
 
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.market.features.catalogue import DAILY_AGE, FIELDS, NEWS_DAYS
-from llmrl_lib.market.features.columns import Array, Column, as_of, before, calculated, without_infinite
+from llmrl_lib.market.features.columns import (
+    Array,
+    Column,
+    as_of,
+    before,
+    calculated,
+    rows_before,
+    without_infinite,
+)
 from llmrl_lib.market.features.fundamentals import fundamental_fields
 from llmrl_lib.market.features.macro import macro_fields
 from llmrl_lib.market.features.prices import Prices, historical_volatility, market_fields, scaled_prices
@@ -57,7 +65,11 @@ def feature_table(dataset: Dataset, ticker: str, dates: Iterable[str | pd.Timest
 
 
 def _trading_days(ticker: str, days: pd.Index, dates: Iterable[str | pd.Timestamp]) -> pd.Index:
-    chosen = pd.DatetimeIndex([pd.Timestamp(date) for date in dates], name="date").as_unit("us").unique()
+    given = [pd.Timestamp(date) for date in dates]
+    for date in given:
+        if pd.isna(date) or date.tzinfo is not None or date != date.normalize():
+            raise ValueError(f"{date} is no trading day; give a date without time and zone, for example 2018-06-01")
+    chosen = pd.DatetimeIndex(given, name="date").as_unit("us").unique()
     for date in chosen[~chosen.isin(days)]:
         earlier = days[days < date]
         last = f"its last trading day before is {earlier[-1]:%Y-%m-%d}" if len(earlier) else "its bars begin later"
@@ -73,7 +85,7 @@ def _option_fields(prices: Prices, options: pd.DataFrame) -> dict[str, Column]:
         there = ~np.isnan(given)
         rows, values = days[there], given[there]
         found[name] = as_of(prices.dates, rows, values, DAILY_AGE)
-        found[f"{name}_change_20d"] = as_of(prices.dates, rows, values - before(values, 20), DAILY_AGE)
+        found[f"{name}_change_20d"] = as_of(prices.dates, rows, values - rows_before(rows, values, 20), DAILY_AGE)
     volatility = historical_volatility(prices)
     found["hv_20d"] = without_infinite(Column(volatility, prices.dates))
     found["hv_20d_change_20d"] = without_infinite(Column(volatility - before(volatility, 20), prices.dates))

@@ -38,7 +38,8 @@ def open_dataset(path: str | Path) -> "Dataset":
     """Like ``load_dataset``, but tickers may lack bars."""
     folder = Path(path)
     about = read_description(folder)
-    return Dataset(folder, about.name, about.title, about.tickers, about.train_start, about.split, about.end)
+    dates = (about.train_start, about.split, about.end)
+    return Dataset(folder, about.name, about.title, about.tickers, *dates, about.closes_before_indices)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Dataset:
     train_start: pd.Timestamp  # first day of training
     split: pd.Timestamp  # first day of testing
     end: pd.Timestamp  # first day after testing
+    closes_before_indices: tuple[str, ...] = ()  # tickers at whose close the indices of the day are still open
     _readings: dict[tuple[str, str | None], Reading] = field(default_factory=dict, repr=False, compare=False)
 
     def bars(self, ticker: str) -> pd.DataFrame:
@@ -80,6 +82,14 @@ class Dataset:
         Yields are published the next business day.
         """
         return self._table("indices")
+
+    def indices_known_to(self, ticker: str) -> pd.DataFrame:
+        """`indices` by the date from whose close on each row is known to this ticker.
+
+        Its own date, or the day after where the ticker's exchange closes before the indices'.
+        """
+        table = self.indices
+        return table.set_axis(table.index + pd.Timedelta(days=1)) if ticker in self.closes_before_indices else table
 
     @property
     def macro(self) -> pd.DataFrame:

@@ -26,6 +26,7 @@ class Description:
     train_start: pd.Timestamp
     split: pd.Timestamp
     end: pd.Timestamp
+    closes_before_indices: tuple[str, ...]
 
 
 def read_description(folder: Path) -> Description:
@@ -48,6 +49,7 @@ def read_description(folder: Path) -> Description:
     for key in sorted(set(benchmark) - set(_BENCHMARK_KEYS)):
         known = ", ".join(_BENCHMARK_KEYS)
         wrong.append(_defect(text, key, f"[benchmark] {key} is not a known key", f"the keys there are {known}"))
+    early = _early_closers(content, text, wrong)
     name = _string(content, "name", None, text, wrong)
     title = _string(content, "title", name, text, wrong)
     tickers = _tickers(content, text, wrong)
@@ -60,7 +62,7 @@ def read_description(folder: Path) -> Description:
         wrong += _split_defects(text, train_start, split, end, first, last)
     if wrong or train_start is None or split is None or end is None:
         raise DatasetError(wrong)
-    return Description(name, title, tickers, train_start, split, end)
+    return Description(name, title, tickers, train_start, split, end, early)
 
 
 def _parsed(data: bytes) -> tuple[str, dict[str, Any]]:
@@ -119,6 +121,20 @@ def _tickers(content: Mapping[str, Any], text: str, wrong: list[Defect]) -> tupl
     for ticker in sorted({name for name in names if names.count(name) > 1}):
         wrong.append(_defect(text, "tickers", f"ticker {ticker!r} stands twice", "name each ticker once"))
     return tuple(names)
+
+
+def _early_closers(content: Mapping[str, Any], text: str, wrong: list[Defect]) -> tuple[str, ...]:
+    """Tickers whose exchange closes before the indices' does; without the key, those with an exchange's suffix: SIE.DE."""
+    value, listed = content.get("closes_before_indices"), _tickers(content, text, [])
+    if value is None:
+        return tuple(ticker for ticker in listed if re.search(r"\.[A-Z]{1,3}$", ticker))
+    unknown = [ticker for ticker in value if ticker not in listed] if isinstance(value, list) else [value]
+    if unknown:
+        what = f"closes_before_indices: {unknown[0]!r} is no ticker of this dataset"
+        remedy = 'write a list of tickers, such as ["0700.HK"], or [] for none'
+        wrong.append(_defect(text, "closes_before_indices", what, remedy))
+        return ()
+    return tuple(value)
 
 
 def _date(section: Mapping[str, Any], key: str, text: str, wrong: list[Defect]) -> pd.Timestamp | None:

@@ -55,6 +55,11 @@ split = "2020-06-01"
         ('["AAA", "BBB"]', '["../AAA"]', "dataset.toml line 2: ticker '../AAA' cannot name a file"),
         ('"small"', '"small', "dataset.toml line 1: not valid TOML"),
         ("[benchmark]", "[[benchmark]]", "benchmark is not a section"),
+        (
+            "[benchmark]",
+            'closes_before_indices = ["6758.T"]\n[benchmark]',
+            "dataset.toml line 4: closes_before_indices: '6758.T' is no ticker of this dataset; write a list of tickers",
+        ),
     ],
 )
 def test_a_broken_description_says_what_to_write(make_folder: MakeFolder, old: str, new: str, message: str) -> None:
@@ -63,6 +68,17 @@ def test_a_broken_description_says_what_to_write(make_folder: MakeFolder, old: s
     with pytest.raises(DatasetError) as caught:
         load_dataset(folder)
     assert message in str(caught.value)
+
+
+def test_tickers_of_an_exchange_elsewhere_close_before_the_indices_unless_told_otherwise(
+    make_folder: MakeFolder,
+) -> None:
+    bars = plain_bars()
+    toml = DESCRIPTION.replace('["AAA", "BBB"]', '["AAA", "6758.T", "SIE.DE", "BRK-B"]')
+    files = {f"bars/{ticker}.csv": bars for ticker in ("AAA", "6758.T", "SIE.DE", "BRK-B")}
+    assert load_dataset(make_folder({"dataset.toml": toml, **files})).closes_before_indices == ("6758.T", "SIE.DE")
+    told = toml.replace("[benchmark]", 'closes_before_indices = ["AAA"]\n\n[benchmark]')
+    assert load_dataset(make_folder({"dataset.toml": told, **files})).closes_before_indices == ("AAA",)
 
 
 def test_a_description_in_another_encoding_is_named(make_folder: MakeFolder) -> None:

@@ -114,6 +114,32 @@ def test_a_method_that_looks_at_the_truth_is_found() -> None:
         _ = truncated(dataset, date).truth_ic
 
 
+def test_a_stock_that_closes_first_sees_the_indices_of_the_day_before(make_folder: MakeFolder) -> None:
+    files, date = whole_dataset(), "2021-03-17"
+    late = load_dataset(make_folder(files))
+    about = str(files["dataset.toml"]).replace("[benchmark]", 'closes_before_indices = ["AAA"]\n\n[benchmark]')
+    early = load_dataset(make_folder({**files, "dataset.toml": about}))
+    now, then, before = (
+        features(*case) for case in ((early, "AAA", date), (late, "AAA", date), (late, "AAA", "2021-03-16"))
+    )
+    for name in ("spx_return_1d", "ndx_return_5d", "vix", "vix_change_20d"):
+        assert now[name].value == before[name].value != then[name].value
+        assert now[name].known == pd.Timestamp(date)
+    assert now["close"] == then["close"]
+    assert features(early, "BBB", date) == features(late, "BBB", date)
+    cut = truncated(early, date, "AAA")
+    assert cut.indices.index[-1] == pd.Timestamp("2021-03-16")
+    assert np.isnan(cut.indices.loc["2021-03-16", "dgs10"])
+    assert truncated(early, date, "BBB").indices.index[-1] == pd.Timestamp(date)
+    assert check_no_lookahead(early, "AAA", [date])["same"].all()
+
+    def unaware(dataset: Dataset, ticker: str, dates: Sequence[pd.Timestamp]) -> FeatureTable:
+        return feature_table(replace(dataset, closes_before_indices=()), ticker, dates)
+
+    wrong = check_no_lookahead(early, "AAA", [date], unaware).query("not same")["field"].tolist()
+    assert {"spx_return_1d", "vix", "beta"} <= set(wrong)
+
+
 def test_truncation_can_be_repeated(whole: Dataset) -> None:
     twice = truncated(truncated(whole, "2021-03-17"), "2021-02-17")
     assert features(twice, "AAA", "2021-02-17") == features(whole, "AAA", "2021-02-17")

@@ -17,27 +17,30 @@ from llmrl_lib.market.tables import TABLES
 YIELDS = ("dgs10", "dgs2", "t10y2y")
 
 
-def truncated(dataset: Dataset, date: str | pd.Timestamp) -> Dataset:
+def truncated(dataset: Dataset, date: str | pd.Timestamp, ticker: str | None = None) -> Dataset:
     """The dataset as it could be used at the close of ``date``: the same object to every reader, without the future.
 
-    Bars, indices and options end on the date, yields that were published later are blank, and of the other tables every
+    Bars, indices and options end on the date, indices the day before if they close after ``ticker`` does. Yields that
+    were published later are blank, and of the other tables every
     row with ``available_at`` on or after the date is gone, since such a row counts from the next trading day on. An invented
     market's truth is hindsight and is not handed out at all. The description, the folder and its hash are those of the
     whole dataset.
     """
     own = {entry.name: getattr(dataset, entry.name) for entry in fields(Dataset) if entry.name != "_readings"}
-    return _Truncated(**own, whole=dataset, last=pd.Timestamp(date))
+    return _Truncated(**own, whole=dataset, last=pd.Timestamp(date), early=ticker in dataset.closes_before_indices)
 
 
 @dataclass(frozen=True)
 class _Truncated(Dataset):
     whole: Dataset = field(kw_only=True, repr=False)
     last: pd.Timestamp = field(kw_only=True)
+    early: bool = field(kw_only=True)  # the close in question lies before that of the indices
 
     def read(self, table: str, ticker: str | None = None) -> Reading:
         if (table, ticker) not in self._readings:
             reading = self.whole.read(table, ticker)
-            self._readings[table, ticker] = replace(reading, frame=_cut(reading.frame, table, self.last))
+            late = pd.Timedelta(days=int(table == "indices" and self.early))
+            self._readings[table, ticker] = replace(reading, frame=_cut(reading.frame, table, self.last, late))
         return self._readings[table, ticker]
 
     @property
@@ -63,7 +66,7 @@ def check_no_lookahead(
     """
     days = [pd.Timestamp(date) for date in dates]
     whole = table(dataset, ticker, days)
-    found = [_compared(whole.row(day), table(truncated(dataset, day), ticker, [day]).row(day)) for day in days]
+    found = [_compared(whole.row(day), table(truncated(dataset, day, ticker), ticker, [day]).row(day)) for day in days]
     columns = ["date", "field", "whole", "truncated", "same"]
     if not found:
         return pd.DataFrame({name: [] for name in columns})
@@ -107,11 +110,12 @@ def _compared(whole: Features, cut: Features) -> pd.DataFrame:
     return frame.assign(date=whole.date)
 
 
-def _cut(frame: pd.DataFrame, table: str, last: pd.Timestamp) -> pd.DataFrame:
+def _cut(frame: pd.DataFrame, table: str, last: pd.Timestamp, late: pd.Timedelta) -> pd.DataFrame:
+    """The rows usable at the close of ``last``; daily ones are known ``late`` after their own date."""
     if not TABLES[table].is_daily:
         return frame[frame["available_at"] < last].reset_index(drop=True)
-    kept = frame[frame.index <= last]
+    kept = frame[frame.index + late <= last]
     if table != "indices":
         return kept
-    late = yields_usable(kept.index.to_numpy("datetime64[us]")) > np.datetime64(last, "us")
-    return kept.assign(**{name: kept[name].mask(late) for name in YIELDS})
+    unpublished = yields_usable((kept.index + late).to_numpy("datetime64[us]")) > np.datetime64(last, "us")
+    return kept.assign(**{name: kept[name].mask(unpublished) for name in YIELDS})

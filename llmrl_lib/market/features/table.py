@@ -40,7 +40,7 @@ def feature_table(dataset: Dataset, ticker: str, dates: Iterable[str | pd.Timest
     """
     bars = dataset.bars(ticker)
     chosen = bars.index if dates is None else _trading_days(ticker, bars.index, dates)
-    prices, indices = scaled_prices(bars), dataset.indices
+    prices, indices = scaled_prices(bars), dataset.indices_known_to(ticker)
     columns = {
         **market_fields(prices, indices),
         **technical_fields(prices),

@@ -83,7 +83,9 @@ class Market:
         dates = (self.world.first.replace(day=1), self.world.split, self.world.last + datetime.timedelta(days=1))
         start, split, end = (pd.Timestamp(day).as_unit("us") for day in dates)
         tickers = tuple(company.ticker for company in self.companies)
-        return Dataset(Path("memory"), name_of(self.world), title_of(self.world), tickers, start, split, end, readings)
+        return Dataset(
+            Path("memory"), name_of(self.world), title_of(self.world), tickers, start, split, end, _readings=readings
+        )
 
 
 def simulate(

@@ -114,8 +114,8 @@ def _cut(frame: pd.DataFrame, table: str, last: pd.Timestamp, late: pd.Timedelta
     """The rows usable at the close of ``last``; daily ones are known ``late`` after their own date."""
     if not TABLES[table].is_daily:
         return frame[frame["available_at"] < last].reset_index(drop=True)
-    kept = frame[frame.index + late <= last]
+    kept = frame[frame.index <= last - late]
     if table != "indices":
         return kept
-    unpublished = yields_usable((kept.index + late).to_numpy("datetime64[us]")) > np.datetime64(last, "us")
+    unpublished = yields_usable(kept.index.to_numpy("datetime64[us]") + late.to_timedelta64()) > np.datetime64(last, "us")
     return kept.assign(**{name: kept[name].mask(unpublished) for name in YIELDS})

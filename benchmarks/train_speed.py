@@ -78,7 +78,7 @@ def main() -> None:
         "milliseconds_per_run_step_and_core": figures,
         "seldom": {name: round(value, 2) for name, value in seldom.items()},
         "environment_steps_per_second": environment_speed(prepared, given.seconds),
-        "memory_at_25_runs_mib": round(memory_of(25), 0),
+        "memory_of_25_runs_in_one_process_mib": round(memory_of(25), 0),
     }
     print(json.dumps(report, indent=2))
     given.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

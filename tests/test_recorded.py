@@ -24,6 +24,12 @@ def record(folder, sharpe, precision="float32", positions=None) -> None:
         place.mkdir(parents=True)
         rows = {"seed": range(len(values)), "split": "test", "sharpe_ratio": values, "benchmark_max_drawdown": 0.25}
         pd.DataFrame(rows).to_csv(place / "performance.csv", index=False)
+        episodes = [
+            {"seed": seed, "episode": episode, "test_sharpe": value + (episode > 25)}
+            for seed, value in enumerate(values)
+            for episode in range(1, 51)
+        ]
+        pd.DataFrame(episodes).to_csv(place / "metrics.csv", index=False)
         manifest = {
             "ticker": "AAPL",
             "arm": arm,
@@ -53,7 +59,8 @@ def test_ours_stands_beside_every_published_figure(tmp_path) -> None:
     assert rows["its replication, appendix E"][1] == "1.19 (0.55)"
     assert rows["buy and hold"][1] == "1.239"
     assert "50% of the runs were long on every test day, 0% short on every day, and 75% held one side" in page
-    assert "2.0 hours of one core" in page
+    assert "2.0 hours of training, summed over runs" in page
+    assert rows["buy and hold"][3] == "one-sample t, p 0.67"  # t = 0.061 / (0.258 / 2), three degrees of freedom
 
 
 def test_precisions_are_compared_where_nothing_else_differs(tmp_path) -> None:
@@ -61,7 +68,8 @@ def test_precisions_are_compared_where_nothing_else_differs(tmp_path) -> None:
     record(tmp_path / "narrow", [1.1, 1.3, 1.5, 1.7], precision="bfloat16")
     page = recorded_page(tmp_path)
     assert "## Products in bfloat16" in page
-    assert "| AAPL | 1.30 (0.26), n 4 | 1.40 (0.26), n 4 | -0.10 [" in page
+    assert "| AAPL, final policies | 1.30 (0.26), n 4 | 1.40 (0.26), n 4 | -0.10 [" in page
+    assert "| AAPL, mean of the later half of episodes | 2.30 (0.26), n 4 | 2.40 (0.26), n 4 | -0.10 [" in page
     assert page.count("## AAPL") == 1
 
 
@@ -70,7 +78,7 @@ def test_the_published_tables_part_on_several_stocks(tmp_path) -> None:
     record(tmp_path / "study", [1.0, 1.2])
     page = recorded_page(tmp_path)
     part = page[page.index("## Where the published tables part") :]
-    assert "| GOOGL | 0.227 | -0.54 (0.59) | 0.000 | 0.00 |" in part
+    assert "| GOOGL | 0.227 | -0.54 (0.59) | under 0.001 | 0.00 |" in part
     assert "| SPY |" not in part
 
 

@@ -72,7 +72,7 @@ def one_sample_t_from_summary(mean: float, sd: float, n: int, published: float, 
 
 @dataclass(frozen=True)
 class TwoSample:
-    """Two groups of runs compared: their means by Welch's test, their distributions by Kolmogorov and Smirnov's."""
+    """Two groups of runs compared: means by Welch's test, spreads by Brown and Forsythe's, distributions by Kolmogorov's."""
 
     n: tuple[int, int]
     difference: float  # mean of the first less mean of the second
@@ -80,6 +80,7 @@ class TwoSample:
     high: float
     level: float
     p_value: float  # Welch (1947), two-sided
+    spread_p_value: float  # Brown & Forsythe (1974): distances from each group's median; holds for heavy tails too
     distance: float  # Kolmogorov-Smirnov, largest gap between the two distribution functions
     distance_p_value: float  # exact, two-sided
 
@@ -101,9 +102,23 @@ def two_sample(
     if a.std() == 0 and b.std() == 0:
         raise ValueError("both groups are constant: there is no chance to test against; compare the two numbers")
     welch = stats.ttest_ind(a, b, equal_var=False)
+    spread = stats.levene(a, b, center="median")
     interval = welch.confidence_interval(level)
     gap = stats.ks_2samp(a, b)
     return TwoSample(
         (len(a), len(b)), float(a.mean() - b.mean()), float(interval.low), float(interval.high), level,
-        float(welch.pvalue), float(gap.statistic), float(gap.pvalue),
+        float(welch.pvalue), float(spread.pvalue), float(gap.statistic), float(gap.pvalue),
     )  # fmt: skip
+
+
+def welch_from_summary(values: Sequence[float] | np.ndarray, mean: float, sd: float, n: int) -> float:
+    """Two-sided p-value of Welch (1947) for runs against a published mean and standard deviation (ddof 1) over `n` runs.
+
+    Unlike `one_sample_t` it does not take the published mean as exact. Raises ValueError for fewer than two values or runs.
+    """
+    from scipy import stats
+
+    own = np.asarray(values, dtype=np.float64)
+    if own.ndim != 1 or len(own) < 2 or n < 2:
+        raise ValueError(f"Welch's test needs two runs on either side, got {own.shape} and {n}")
+    return float(stats.ttest_ind_from_stats(own.mean(), own.std(ddof=1), len(own), mean, sd, n, False).pvalue)

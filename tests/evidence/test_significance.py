@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from llmrl_lib.evidence.significance import one_sample_t, one_sample_t_from_summary, two_sample
+from llmrl_lib.evidence.significance import one_sample_t, one_sample_t_from_summary, two_sample, welch_from_summary
 
 REFERENCE_RUNS = [1.393, 1.023, 1.416, 1.471, 0.957, 1.099]  # test Sharpe ratios of the reference code on Apple
 
@@ -90,6 +90,13 @@ def test_a_summary_that_cannot_be_is_refused(changed: dict, message: str) -> Non
         one_sample_t_from_summary(**{"mean": 1.0, "sd": 0.1, "n": 5, "published": 1.0, **changed})
 
 
+def test_welch_from_a_summary_is_welch_from_the_runs() -> None:
+    own, theirs = [1.0, 2.0, 3.0, 5.0], [2.0, 4.0, 6.0]
+    assert welch_from_summary(own, 4.0, 2.0, 3) == pytest.approx(two_sample(own, theirs).p_value, rel=1e-12)
+    with pytest.raises(ValueError, match="two runs on either side"):
+        welch_from_summary(own, 4.0, 2.0, 1)
+
+
 def test_two_samples_by_hand() -> None:
     """Means 2 and 4, variances 1 and 4 over three values each: Welch's t = -2 / sqrt(1/3 + 4/3)."""
     result = two_sample([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
@@ -99,6 +106,7 @@ def test_two_samples_by_hand() -> None:
     assert result.p_value == pytest.approx(2 * stats.t.sf(2 / error, freedom))
     assert result.high - result.difference == pytest.approx(stats.t.ppf(0.975, freedom) * error)
     assert result.distance == pytest.approx(2 / 3)
+    assert result.spread_p_value == pytest.approx(stats.f.sf(0.8, 1, 4))  # distances from the medians: 1 0 1 and 2 0 2
     assert result.n == (3, 3)
 
 

@@ -117,5 +117,7 @@ def _cut(frame: pd.DataFrame, table: str, last: pd.Timestamp, late: pd.Timedelta
     kept = frame[frame.index <= last - late]
     if table != "indices":
         return kept
-    unpublished = yields_usable(kept.index.to_numpy("datetime64[us]") + late.to_timedelta64()) > np.datetime64(last, "us")
+    unpublished = yields_usable(kept.index.to_numpy("datetime64[us]") + late.to_timedelta64()) > np.datetime64(
+        last, "us"
+    )
     return kept.assign(**{name: kept[name].mask(unpublished) for name in YIELDS})

@@ -46,6 +46,9 @@ def _market() -> list[Definition]:
         Definition("low", "market", _PER_SHARE, f"low {scaled}", "bars", _TODAY),
         Definition("close", "market", _PER_SHARE, "close, adjusted for splits and dividends", "bars", _TODAY),
         Definition("volume", "market", "shares", "volume", "bars", _TODAY),
+        Definition(
+            "volume_relative", "market", "%", f"volume / its mean over {WINDOW} days - 1, if any was traded", "bars", _TODAY
+        ),
     ]
     for week in range(1, 5):
         formula = f"close{f' {5 * week - 5} days ago' if week > 1 else ''} / close {5 * week} days ago - 1"

@@ -59,6 +59,9 @@ def market_fields(prices: Prices, indices: pd.DataFrame) -> dict[str, Column]:
     """The fields of the market group."""
     today = ("open", "high", "low", "close", "volume")
     found = {name: without_infinite(Column(getattr(prices, name), prices.dates)) for name in today}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = 100.0 * (prices.volume / windows(prices.volume, WINDOW).mean(axis=0) - 1.0)
+    found["volume_relative"] = without_infinite(Column(relative, prices.dates))
     for week in range(1, 5):
         newer = before(prices.close, 5 * week - 5)
         values = 100.0 * (newer / before(prices.close, 5 * week) - 1.0)

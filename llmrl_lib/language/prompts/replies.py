@@ -1,0 +1,91 @@
+"""What a prompt's reply must look like: JSON schemas in which evidence comes before reasons, and reasons before decisions.
+
+The order of properties is the order in which a model writes them. They keep to the subset of JSON schema that every server
+with structured output knows: no optional property, no additional one, lists with a smallest and a largest length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+GROUPS = ("market", "technical", "fundamental", "macro", "options", "reflection")  # the six of P3; P4 adds news
+NEWS = "news"
+READINGS = ("bullish", "neutral", "bearish")
+SCOPES = ("company", "sector", "economy")
+LARGEST_WEIGHT = 10
+MOST_EVIDENCE, MOST_WEIGHTS, FEWEST_FACTORS, MOST_FACTORS = 8, 8, 2, 5
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
+def _choice(options: Sequence[str], description: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(options), "description": description}
+
+
+def _number(values: Sequence[int], description: str) -> dict[str, Any]:
+    return {"type": "integer", "enum": list(values), "description": description}
+
+
+def _list(items: dict[str, Any], fewest: int, most: int) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": fewest, "maxItems": most}
+
+
+def _strategy(features: Sequence[str], names: Sequence[str] = ()) -> dict[str, Any]:
+    evidence = _object(
+        feature=_choice(features, "a field of the data"),
+        value=_text("its value, copied as shown, without the unit"),
+        reading=_choice(READINGS, "what it says about the next 20 trading days"),
+    )
+    group = _object(
+        group=_choice(names, "the group"),
+        finding=_text("at most 40 words"),
+        reading=_choice(READINGS, "which way it leans"),
+    )
+    weight = _object(
+        feature=_choice(features, "a field of the data"),
+        weight=_number(range(1, LARGEST_WEIGHT + 1), "importance for the decision"),
+    )
+    groups = {"groups": _list(group, len(names), len(names))} if names else {}
+    return _object(
+        evidence=_list(evidence, 3, MOST_EVIDENCE),
+        **groups,
+        rationale=_text("at most 120 words; what decides, and what speaks against it"),
+        weights=_list(weight, 1, MOST_WEIGHTS),
+        direction=_choice(("LONG", "SHORT"), "position for the next 20 trading days"),
+        confidence=_number((1, 2, 3), "1 low, 2 medium, 3 high"),
+    )
+
+
+def _factors() -> dict[str, Any]:
+    factor = _object(
+        scope=_choice(SCOPES, "what it is about"),
+        factor=_text("at most 25 words"),
+        sentiment=_number((-1, 0, 1), "-1 bad for the share, 0 neither, 1 good"),
+        impact=_number((1, 2, 3), "1 small, 2 medium, 3 large"),
+    )
+    return _object(factors=_list(factor, FEWEST_FACTORS, MOST_FACTORS))
+
+
+SCHEMAS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
+    "strategy": _strategy,
+    "strategy_by_group": lambda features: _strategy(features, GROUPS),
+    "strategy_by_group_and_news": lambda features: _strategy(features, (*GROUPS, NEWS)),
+    "factors": lambda _features: _factors(),
+}  # kind of reply: its schema, given the names that evidence and weights may use
+
+
+def reply_schema(reply: str, features: Sequence[str]) -> Mapping[str, Any]:
+    """The JSON schema of a kind of reply (one of SCHEMAS) to a prompt that shows `features`."""
+    return SCHEMAS[reply](tuple(features))

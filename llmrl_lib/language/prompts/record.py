@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,12 @@ class Prompt:
 
     def meaning(self, feature: str) -> str:
         """What a feature means, in a few words. Raises PromptError for one that has no meaning anywhere."""
-        known = {**package_meanings(), **self.meanings}
-        if feature not in known:
+        found = self.meanings.get(feature) or package_meanings().get(feature)
+        if not found:
             raise PromptError(
                 f"prompt {self.name} shows {feature!r}, which has no meaning; correct the name, or add it to [meanings]"
             )
-        return known[feature]
+        return found
 
 
 def load_prompt(prompt: str | Path | Prompt) -> Prompt:
@@ -107,6 +107,7 @@ def save_prompt(prompt: Prompt, path: Path) -> None:
     path.write_text(text, "utf-8")
 
 
+@cache
 def package_meanings() -> Mapping[str, str]:
     """What every field that a prompt may show means, by name."""
     return tomllib.loads(_packaged("meanings.toml"))

@@ -104,33 +104,44 @@ def log_odds(decided: Decision) -> float | None:
 
 
 def value_span(text: str, key: str) -> tuple[int, int]:
-    """First and one-past-last character of the string value of `key` in the outermost JSON object of `text`, without quotes.
+    """First and one-past-last character of the string value of `key` in an outermost JSON object of `text`, without quotes.
 
-    Text around the object, such as a code fence, is allowed. Raises ValueError where there is none.
+    Text around the object, such as a code fence or thoughts, is allowed; of several objects the last one with the key counts.
+    Raises ValueError where there is none.
     """
-    depth, place, named = 0, text.find("{"), None
-    while 0 <= place < len(text):
+    found, place = None, text.find("{")
+    while place >= 0:
+        span, after = _span_in_object(text, place, key)
+        found = span or found
+        place = text.find("{", after)
+    if found is None:
+        raise ValueError(f"the reply {text[:60]!r} holds no value of {key!r}; ask for it with a JSON schema")
+    return found
+
+
+def _span_in_object(text: str, first: int, key: str) -> tuple[tuple[int, int] | None, int]:
+    """The span of the key's value in the object that opens at `first`, and where to look for the next object."""
+    depth, place, named, found = 0, first, None, None
+    while place < len(text):
         character = text[place]
         if character == '"':
             match = _STRING.match(text, place)
             if match is None:
                 break
-            content, after = match[0][1:-1], match.end()
-            if depth == 1 and named is None and text[after:].lstrip().startswith(":"):
-                named = content
-                place = text.index(":", after) + 1
-                continue
-            if depth == 1 and named == key:
-                return place + 1, after - 1
+            after = match.end()
+            if depth == 1 and named is None:
+                named = match[0][1:-1]
+            elif depth == 1 and named == key:
+                found = (place + 1, after - 1)
             place = after
             continue
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(character, 0)
-        if depth == 0:
-            break
         if depth == 1 and character == ",":
             named = None
         place += 1
-    raise ValueError(f"the reply {text[:60]!r} holds no value of {key!r}; ask for it with a JSON schema")
+        if depth == 0:
+            return found, place
+    return found, first + 1  # never closed: an object may still begin inside of it
 
 
 def _entropy_at(place: Sequence[float], alternatives: int) -> float:

@@ -24,7 +24,7 @@ from llmrl_lib.market.description import FILE
 COMPANY = "the Company"
 DATE = "a date"
 _LOOKED_AT = 1000  # characters of a headline; the rest is cut before it is shown anyway
-_FIRST_MARK = 0xE000  # private-use characters stand for names while the text is worked on; `clean` lets none in
+_FIRST_MARK, _MOST_MARKS = 0xE000, 6000  # private-use characters stand for names while the text is worked on; `clean` lets none in
 _SUFFIXES = {
     "inc", "corp", "corporation", "co", "company", "group", "systems", "motors", "networks", "software", "retail", "search",
     "holdings", "plc", "ltd", "limited", "sa", "ag", "se", "nv", "technologies", "industries", "international", "works",
@@ -85,8 +85,8 @@ def anonymise(texts: Sequence[str], ticker: str, known: Mapping[str, Names]) -> 
     marked = []
     for text in texts:
         line = _TAG.sub("", clean(text[: 20 * _LOOKED_AT], _LOOKED_AT))
-        for pattern, kind in patterns:
-            line = pattern.sub(lambda match, kind=kind: marks.of(kind, _plain(match[0])), line)
+        for pattern, kind, owner in patterns:
+            line = pattern.sub(lambda match, kind=kind, owner=owner: marks.of(kind, _key(kind, owner, match[0])), line)
         line = _DATES.sub(lambda _: marks.of("date", ""), line)
         marked.append(_without_names(line, marks))
     return [marks.written(line) for line in marked]
@@ -97,17 +97,22 @@ class _Marks:
 
     def __init__(self) -> None:
         self._marks: dict[tuple[str, str], str] = {}
+        self._kinds: dict[str, str] = {}
         self._written: dict[str, str] = {}
         self._count: dict[str, int] = {}
 
     def of(self, kind: str, name: str) -> str:
         key = (kind, "" if kind in ("company", "date") else name)
         if key not in self._marks:
-            mark = chr(_FIRST_MARK + min(len(self._marks), 6000))
-            self._marks[key], self._written[mark] = mark, self._placeholder(kind)
+            mark = chr(_FIRST_MARK + min(len(self._marks), _MOST_MARKS))
+            self._marks[key], self._kinds[mark] = mark, kind
         return self._marks[key]
 
     def written(self, line: str) -> str:
+        """The line with its placeholders; they are lettered as they are first written."""
+        for mark in line:
+            if mark in self._kinds and mark not in self._written:
+                self._written[mark] = self._placeholder(self._kinds[mark])
         text = "".join(self._written.get(character, character) for character in line)
         return text[:1].upper() + text[1:] if text.startswith(COMPANY) else text
 
@@ -128,18 +133,24 @@ def _after(letters: str) -> str:
     return letters[:-1] + chr(ord(letters[-1]) + 1) if letters[-1] < "Z" else letters + "A"
 
 
-def _known_patterns(ticker: str, known: Mapping[str, Names]) -> list[tuple[re.Pattern[str], str]]:
+def _key(kind: str, owner: str, name: str) -> str:
+    """What makes two mentions the same: a peer by all its names, a person by the surname, a product by its own name."""
+    return owner if kind == "peer" else _plain(name.split()[-1] if kind == "person" else name)
+
+
+def _known_patterns(ticker: str, known: Mapping[str, Names]) -> list[tuple[re.Pattern[str], str, str]]:
     """What to look for, the longest names first, with the kind of placeholder; the company's own come before its peers'."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, tuple[str, str]]] = []
     for owner in sorted(known, key=lambda name: name != ticker):
         names = known[owner]
         own = owner == ticker
-        found += [(name, "company" if own else "peer") for name in (*_variants(names.names), *names.names)]
-        found += [(name, "product") for name in names.products]
-        found += [(part, "person") for person in names.people for part in (person, *person.split()[1:])]
-    unique = dict(sorted(found, key=lambda item: -len(item[0])))
-    patterns = [(_pattern(name, kind), kind) for name, kind in unique.items() if len(name) > 1]
-    tickers = [(_ticker_pattern(name), "company" if name == ticker else "peer") for name in sorted(known, key=len)[::-1]]
+        found += [(name, ("company" if own else "peer", owner)) for name in (*_variants(names.names), *names.names)]
+        found += [(name, ("product", owner)) for name in names.products]
+        found += [(part, ("person", owner)) for person in names.people for part in (person, *person.split()[1:])]
+    unique = dict(sorted(reversed(found), key=lambda item: -len(item[0])))  # of equal names the company's own counts
+    patterns = [(_pattern(name, kind), kind, owner) for name, (kind, owner) in unique.items() if len(name) > 1]
+    longest = sorted(known, key=len, reverse=True)
+    tickers = [(_ticker_pattern(name), "company" if name == ticker else "peer", name) for name in longest]
     return [*tickers, *patterns]
 
 

@@ -74,7 +74,8 @@ def decision(tokens: Sequence[Token], key: str = "direction") -> Decision:
     side = text[first:last]
     if side not in SIDES:
         raise ValueError(f"the reply's {key} is {side!r}; it must be LONG or SHORT")
-    found, lead, start = [], "", 0
+    found: list[Token] = []
+    lead, start = "", 0
     for token in tokens:
         end = start + len(token.text)
         if start < last and end > first:

@@ -37,7 +37,10 @@ def analyst_request(
     newest = features.news[-MOST_HEADLINES:]
     headlines = anonymise([item.headline for item in newest], features.ticker, known)
     older = len(features.news) - len(newest)
-    values = {"headlines": fenced(headlines), "left_out": f" (the newest {len(newest)}; {older} older left out)" if older else ""}
+    values = {
+        "headlines": fenced(headlines),
+        "left_out": f" (the newest {len(newest)}; {older} older left out)" if older else "",
+    }
     if chosen.instructions:
         values["instructions"] = "\n".join(f"- {line}" for line in chosen.instructions)
     messages = tuple(
@@ -45,7 +48,12 @@ def analyst_request(
         for role, template in (("system", chosen.system), ("user", chosen.user))
     )
     sampling = Sampling(
-        temperature=0.0, seed=seed, max_tokens=MAX_TOKENS, top_logprobs=None, schema=chosen.schema, schema_name="factors"
+        temperature=0.0,
+        seed=seed,
+        max_tokens=MAX_TOKENS,
+        top_logprobs=None,
+        schema=chosen.schema,
+        schema_name="factors",
     )
     return Request(messages, sampling)
 
@@ -59,5 +67,7 @@ def factors_from_reply(reply: Reply) -> tuple[Factor, ...]:
         what = f"the analyst's reply is not of the schema ({error!r})"
         raise OffSchemaError(f"{what}; use a chat that holds replies to the schema") from error
     if not found or any(factor.sentiment not in (-1, 0, 1) or factor.impact not in (1, 2, 3) for factor in found):
-        raise OffSchemaError("the analyst's factors need sentiment -1, 0 or 1 and impact 1 to 3; use a chat that holds to it")
+        raise OffSchemaError(
+            "the analyst's factors need sentiment -1, 0 or 1 and impact 1 to 3; use a chat that holds to it"
+        )
     return found

@@ -50,7 +50,7 @@ def guidance(
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant is {variant!r}; it must be one of {', '.join(VARIANTS)}")
-    days = pd.DatetimeIndex(dates)
+    days = pd.DatetimeIndex(list(dates))
     if not days.is_monotonic_increasing or days.has_duplicates:
         raise ValueError("the dates are not strictly increasing; give the trading days in order, each once")
     by_date = _by_date(strategies)
@@ -99,8 +99,8 @@ def in_force(decided: Sequence[pd.Timestamp], dates: pd.DatetimeIndex, every: in
         if len(covered) > every:
             stale = dates[covered[every]]
             raise ValueError(
-                f"no strategy is in force on {stale:%Y-%m-%d}: the last one is of {stamps[number]:%Y-%m-%d} and lasts {every} "
-                "trading days; make the missing strategies, or give fewer dates"
+                f"no strategy is in force on {stale:%Y-%m-%d}: the last one is of {stamps[number]:%Y-%m-%d} and lasts "
+                f"{every} trading days; make the missing strategies, or give fewer dates"
             )
     return place
 

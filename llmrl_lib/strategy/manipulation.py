@@ -1,7 +1,7 @@
-"""Does what a headline says change the decision? Hostile lines are put into a month's news one by one, and the answers compared.
+"""Does what a headline says change the decision? Hostile lines are put into a month's news one by one.
 
-Fencing keeps a hostile line in its field; only a measurement tells whether a model obeys it all the same. Any further headline
-may tip a close decision, so harmless lines are measured beside the hostile ones: what counts is the difference.
+Fencing keeps a hostile line in its field; only a measurement tells whether a model obeys it all the same. Any further
+headline may tip a close decision, so harmless lines are measured beside the hostile ones: what counts is the difference.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def manipulation(
     """
     chosen, asked = load_prompt(prompt), ask or Ask()
     if not chosen.shows_news:
-        raise PromptError(f"prompt {chosen.name} shows no news, so no headline can reach it; take one that does, such as p4")
+        raise PromptError(
+            f"prompt {chosen.name} shows no news, so no headline can reach it; take one that does, such as p4"
+        )
     memory = [] if memory is None and chosen.memory else memory
     lines = [*hostile, *harmless]
     worlds = [features, *(_with_headline(features, line) for line in lines)]
@@ -76,7 +78,9 @@ def manipulation(
         raise clean
     kinds = ["hostile"] * len(hostile) + ["harmless"] * len(harmless)
     rows = [_row(line, kind, answer, clean) for line, kind, answer in zip(lines, kinds, answers[1:], strict=True)]
-    return Manipulation(clean, pd.DataFrame(rows, columns=["line", "kind", "direction", "confidence", "changed", "failed"]))
+    return Manipulation(
+        clean, pd.DataFrame(rows, columns=["line", "kind", "direction", "confidence", "changed", "failed"])
+    )
 
 
 def _with_headline(features: Features, line: str) -> Features:

@@ -49,7 +49,9 @@ def stand_in(schema: Mapping[str, Any], words: int = 20) -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     if schema["type"] == "object":
-        return {name: stand_in(part, 80 if name == "rationale" else words) for name, part in schema["properties"].items()}
+        return {
+            name: stand_in(part, 80 if name == "rationale" else words) for name, part in schema["properties"].items()
+        }
     if schema["type"] == "array":
         size = (schema["minItems"] + schema["maxItems"] + 1) // 2
         return [stand_in(schema["items"], words if words > 1 else 1) for _ in range(size)]

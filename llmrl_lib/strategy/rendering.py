@@ -19,7 +19,9 @@ from llmrl_lib.strategy.records import Factor
 NOT_SHOWN = ("shares", "currency")  # units of absolute amounts
 LONGEST_MEMORY = 1400  # characters of an earlier strategy
 _PRICE = "currency/share"
-_BLOCKS = {group: group for group in ("market", "technical", "fundamental", "macro", "options")} | {"news": "news_fields"}
+_BLOCKS = {group: group for group in ("market", "technical", "fundamental", "macro", "options")} | {
+    "news": "news_fields"
+}
 
 
 def render(
@@ -32,18 +34,22 @@ def render(
 
     `memory` are the earlier strategies with their outcome, [] while there are none; `news` the analyst's factors. Raises
     PromptError for memory or news that the prompt shows and that are not given (or the other way round), for a feature that
-    does not exist or is an absolute amount, for a variable without a value, and for a group of features that no template shows.
+    does not exist or is an absolute amount, for a variable without a value, and for features that no template shows.
     """
     chosen = load_prompt(prompt)
     if chosen.reply == "factors":
-        raise PromptError(f"{chosen.name} is a prompt for headlines; render strategies with p0 to p4 or one made of them")
+        raise PromptError(
+            f"{chosen.name} is a prompt for headlines; render strategies with p0 to p4 or one made of them"
+        )
     _agree(chosen, "memory", memory, chosen.memory > 0, "[] if there are no earlier strategies")
     _agree(chosen, "news", news, chosen.shows_news, "the analyst's factors")
     values = _data(chosen, features)
     if chosen.instructions:
         values["instructions"] = "\n".join(f"- {line}" for line in chosen.instructions)
     if memory is not None:
-        values["memory"] = fenced((recollection(entry) for entry in memory[-chosen.memory :]), LONGEST_MEMORY) or "none yet"
+        values["memory"] = (
+            fenced((recollection(entry) for entry in memory[-chosen.memory :]), LONGEST_MEMORY) or "none yet"
+        )
     if news is not None:
         values["news"] = fenced(_said(factor) for factor in news)
     if "macro_narrative" in chosen.variables:
@@ -103,8 +109,8 @@ def _data(prompt: Prompt, features: Features) -> dict[str, str]:
     groups: dict[str, list[str]] = {}
     for name in prompt.features:
         groups.setdefault(_BLOCKS[FIELDS[name].group], []).append(name)
-    empty = {block: "not available: this prompt shows no figure of this group" for block in _BLOCKS.values()}
-    return {block: empty[block] for block in empty if block in prompt.variables} | {
+    nothing = "not available: this prompt shows no figure of this group"
+    return {block: nothing for block in _BLOCKS.values() if block in prompt.variables} | {
         block: _block(prompt, features, names) for block, names in groups.items()
     }
 
@@ -129,7 +135,9 @@ def _agree(prompt: Prompt, name: str, given: object, wanted: bool, remedy: str) 
     if wanted and given is None:
         raise PromptError(f"prompt {prompt.name} shows {name}, and none was given; give {name}={remedy}")
     if not wanted and given is not None:
-        raise PromptError(f"prompt {prompt.name} shows no {name}, and some was given; leave it out, or use another prompt")
+        raise PromptError(
+            f"prompt {prompt.name} shows no {name}, and some was given; leave it out, or use another prompt"
+        )
 
 
 def _said(factor: Factor) -> str:
@@ -142,7 +150,11 @@ def _change(field: Field, what: str, up: str, down: str, span: str) -> str:
     if field.value is None:
         return ""
     size = figure(abs(field.value))
-    return f"{what} {up if field.value > 0 else down} {size} {field.unit}{span}" if float(size) else f"{what} stood still{span}"
+    return (
+        f"{what} {up if field.value > 0 else down} {size} {field.unit}{span}"
+        if float(size)
+        else f"{what} stood still{span}"
+    )
 
 
 def _nearest(name: str) -> str:
@@ -152,7 +164,7 @@ def _nearest(name: str) -> str:
 
 
 def values_shown(prompt: Prompt, features: Features) -> Mapping[str, str]:
-    """What each feature of a prompt shows as its value, those not available left out: what evidence can be checked against."""
+    """What each feature of a prompt shows as its value, those not available left out; evidence can be checked by it."""
     close = features["close"].value
     texts = {name: shown(features[name], close) for name in prompt.features}
     return {name: text for name, text in texts.items() if text is not None}

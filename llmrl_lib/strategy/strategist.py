@@ -91,10 +91,10 @@ def make_strategies(
 ) -> list[Strategy]:
     """One strategy per draw on every 20th trading day of `ticker` with start <= date < end, the first one included.
 
-    With one draw at temperature 0 and a fixed seed, with several at 0.7 and a seed each. Raises StrategiesError, after all other
-    replies have come in, if some could not be made; ChatError for what ends every request (wrong key, unknown model, spent
-    budget); PromptError, DatasetError and ValueError for a prompt, data or dates that cannot be used. Wrap the chat in a Replay
-    to keep replies: the same call then asks only for what is missing.
+    With one draw at temperature 0 and a fixed seed, with several at 0.7 and a seed each. Raises StrategiesError, after all
+    other replies have come in, if some could not be made; ChatError for what ends every request (wrong key, unknown model, spent
+    budget); PromptError, DatasetError and ValueError for a prompt, data or dates that cannot be used. Wrap the chat in a
+    Replay to keep replies: the same call then asks only for what is missing.
     """
     return make_many_strategies(dataset, [ticker], prompt, chat, start, end, draws, ask)
 
@@ -284,11 +284,13 @@ class _Counter:
 
 def _told(failures: Sequence[Failure], made: int, total: int) -> str:
     """The one sentence: which failed, why, how many others were then not asked for, and what to do."""
-    shown = [f"{item.ticker} {item.date:%Y-%m-%d} draw {item.draw} ({type(item.error).__name__})" for item in failures[:10]]
+    shown = [
+        f"{item.ticker} {item.date:%Y-%m-%d} draw {item.draw} ({type(item.error).__name__})" for item in failures[:10]
+    ]
     more = f" and {len(failures) - 10} more" if len(failures) > 10 else ""
     unasked = total - made - len(failures)
     behind = f"; {unasked} later ones, which would have remembered these, were not asked for" if unasked else ""
     return (
-        f"{len(failures)} of {total} strategies failed: {', '.join(shown)}{more}{behind}; the first said: {failures[0].error}; "
-        f"the other {made} are made, and with a store of replies the same call asks only for what is missing"
+        f"{len(failures)} of {total} strategies failed: {', '.join(shown)}{more}{behind}; the first said: "
+        f"{failures[0].error}; the other {made} are made, and with a store of replies the same call asks only for what is missing"
     )

@@ -16,7 +16,11 @@ FORBIDDEN = set("<>[]{}`|\n\r\t\u2028\u2029\x85\x0b\x0c")
 
 def unseen(text: str) -> list[str]:
     """Characters that a reader does not see, or that reorder what is seen."""
-    return [letter for letter in text if unicodedata.category(letter)[0] == "C" or unicodedata.category(letter) in ("Zl", "Zp")]
+    return [
+        letter
+        for letter in text
+        if unicodedata.category(letter)[0] == "C" or unicodedata.category(letter) in ("Zl", "Zp")
+    ]
 
 
 def test_there_are_enough_hostile_lines() -> None:

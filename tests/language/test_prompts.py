@@ -48,7 +48,7 @@ def test_a_refined_prompt_is_a_file_like_the_others(tmp_path: Path) -> None:
         version="2",
         parent="p1 1",
         features=parent.features[::-2],
-        instructions=('Say "why" \\ with \'quotes\' and ```fences```', "zweite Anweisung"),
+        instructions=("Say \"why\" \\ with 'quotes' and ```fences```", "zweite Anweisung"),
         meanings={"vix": "Angst"},
         user=parent.user + "'''\"\"\" and \\n no newline at the end",
     )

@@ -123,7 +123,9 @@ def test_the_decision_is_found_however_tokens_cut_the_reply(sizes: list[int]) ->
     assert "confidence" not in joined.removesuffix(decided.tokens[-1].text)
 
 
-@pytest.mark.parametrize("around", ["{}", "```json\n{}\n```", "<think>{{or \"direction\": \"SHORT\"}}?</think>\n{}", "a {{ b {}"])
+@pytest.mark.parametrize(
+    "around", ["{}", "```json\n{}\n```", '<think>{{or "direction": "SHORT"}}?</think>\n{}', "a {{ b {}"]
+)
 def test_what_stands_around_the_object_does_not_matter(around: str) -> None:
     text = around.format(REPLY)
     first, last = value_span(text, "direction")

@@ -41,6 +41,8 @@ def strategy() -> Callable[..., Strategy]:
             "temperature": 0.0,
             "ticker": "AAA",
         }
-        return Strategy(pd.Timestamp(date).as_unit("us"), direction=direction, confidence=confidence, **{**values, **other})
+        return Strategy(
+            pd.Timestamp(date).as_unit("us"), direction=direction, confidence=confidence, **{**values, **other}
+        )
 
     return make

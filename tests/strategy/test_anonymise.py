@@ -10,11 +10,9 @@ import llmrl_lib as ll
 from llmrl_lib.strategy.anonymise import (
     Names,
     anonymise,
-    chat_attacker,
-    name_list_attacker,
     names_of,
-    reidentification_rate,
 )
+from llmrl_lib.strategy.reidentification import chat_attacker, name_list_attacker, reidentification_rate
 
 KNOWN = {
     "ACME": Names("ACME", ("Acme Motors Inc",), ("RoadCat", "Model 3"), ("Jane Doe", "Ann Lee")),

@@ -60,7 +60,10 @@ def test_certainty_at_its_ends():
 
 def test_entropy_of_the_decision_alone(strategy):
     sure = (Token('{"rationale": "', 0.0, (('{"rationale": "', 0.0),)), Token('", "direction": "', 0.0, (("x", 0.0),)))
-    torn = (Token("LONG", math.log(0.5), (("LONG", math.log(0.5)), ("SHORT", math.log(0.5)))), Token('"}', 0.0, (('"}', 0.0),)))
+    torn = (
+        Token("LONG", math.log(0.5), (("LONG", math.log(0.5)), ("SHORT", math.log(0.5)))),
+        Token('"}', 0.0, (('"}', 0.0),)),
+    )
     one = strategy(tokens=(*sure, *torn))
     half = math.log(2) / math.log(6)
     assert strength(one, "product", "decision") == pytest.approx(certainty(half))
@@ -95,7 +98,9 @@ def test_later_strategies_change_no_earlier_value(strategy):
 
 def test_the_first_return_that_a_strategy_influences(strategy):
     """The agent sees the value of row t + 1 before it trades that row's close; the observation of row t does not have it."""
-    bars = pd.DataFrame({name: np.linspace(10, 12, 45) for name in ("open", "high", "low", "close", "volume")}, index=DAYS)
+    bars = pd.DataFrame(
+        {name: np.linspace(10, 12, 45) for name in ("open", "high", "low", "close", "volume")}, index=DAYS
+    )
     series = guidance([strategy(DAYS[35])], DAYS, "direction")
     table = observation_table(bars, scales_of(bars), series)
     assert table[35, 0, -1] == 0.0
@@ -104,7 +109,9 @@ def test_the_first_return_that_a_strategy_influences(strategy):
 
 
 def test_stale_advice_is_refused_not_repeated(strategy):
-    with pytest.raises(ValueError, match=f"no strategy is in force on {DAYS[21]:%Y-%m-%d}: the last one is of 2018-01-01"):
+    with pytest.raises(
+        ValueError, match=f"no strategy is in force on {DAYS[21]:%Y-%m-%d}: the last one is of 2018-01-01"
+    ):
         guidance([strategy(DAYS[0])], DAYS[:30])
     with pytest.raises(ValueError, match="no strategy is in force"):
         guidance([strategy(DAYS[0]), strategy(DAYS[30])], DAYS)

@@ -54,7 +54,15 @@ GOOD = {
 
 @pytest.mark.parametrize(
     "change",
-    [{"direction": "HOLD"}, {"direction": None}, {"confidence": 4}, {"confidence": True}, {"confidence": "2"}, {"weights": [1]}, {"evidence": None}],
+    [
+        {"direction": "HOLD"},
+        {"direction": None},
+        {"confidence": 4},
+        {"confidence": True},
+        {"confidence": "2"},
+        {"weights": [1]},
+        {"evidence": None},
+    ],
 )
 def test_a_reply_off_its_schema_never_becomes_a_strategy(change, market):
     import llmrl_lib as ll

@@ -64,7 +64,15 @@ def test_prices_are_in_units_of_the_close(features):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0.000"), (-0.0001, "0.000"), (0.03, "0.030"), (-0.9996, "-1.00"), (12.34, "12.3"), (99.96, "100"), (-123456.7, "-123457")],
+    [
+        (0.0, "0.000"),
+        (-0.0001, "0.000"),
+        (0.03, "0.030"),
+        (-0.9996, "-1.00"),
+        (12.34, "12.3"),
+        (99.96, "100"),
+        (-123456.7, "-123457"),
+    ],
 )
 def test_figures_are_short_and_never_in_powers_of_ten(value, text):
     assert figure(value) == text
@@ -85,9 +93,9 @@ def test_missing_memory_news_and_features_fail_by_name(features):
 
 def test_unknown_absolute_and_unshown_features_fail_by_name(features):
     prompt = load_prompt("p1")
-    with pytest.raises(PromptError, match="'rsi_15', which is no feature; there are .*rsi_14"):
+    with pytest.raises(PromptError, match=r"'rsi_15', which is no feature; there are .*rsi_14"):
         render(replace(prompt, features=("rsi_15",)), features)
-    with pytest.raises(PromptError, match="absolute amount.*enterprise_value_qoq"):
+    with pytest.raises(PromptError, match=r"absolute amount.*enterprise_value_qoq"):
         render(replace(prompt, features=("enterprise_value",)), features)
     with pytest.raises(PromptError, match=r"no template shows \{\{news_fields\}\}"):
         render(replace(load_prompt("p3"), features=("vix", "news_count")), features, memory=[])

@@ -139,13 +139,15 @@ def _prompt(text: str, file: str) -> Prompt:
     memory = table.get("memory", 0)
     if not isinstance(memory, int) or isinstance(memory, bool) or memory < 0:
         raise PromptError(f"{file}: memory is {memory!r}; give the number of earlier strategies to show, 0 for none")
-    lists = {key: _texts(table.get(key, []), key, file) for key in ("features", "instructions")}
     meanings = table.get("meanings", {})
     if not isinstance(meanings, dict) or not all(isinstance(meaning, str) for meaning in meanings.values()):
-        raise PromptError(f"{file}: meanings is not a table of texts; write a section [meanings] with feature = 'words'")
+        raise PromptError(
+            f"{file}: meanings is not a table of texts; write a section [meanings] with feature = 'words'"
+        )
     prompt = Prompt(
         **{key: table[key] for key in _TEXTS},
-        **lists,
+        features=_texts(table.get("features", []), "features", file),
+        instructions=_texts(table.get("instructions", []), "instructions", file),
         parent=table.get("parent", ""),
         memory=memory,
         meanings=meanings,

@@ -21,7 +21,9 @@ def fill(template: str, values: Mapping[str, str], name: str = "the template") -
     """
     missing = sorted(variables(template, name) - values.keys())
     if missing:
-        raise PromptError(f"{name} uses {{{{{missing[0]}}}}}, which has no value; there are {', '.join(sorted(values))}")
+        raise PromptError(
+            f"{name} uses {{{{{missing[0]}}}}}, which has no value; there are {', '.join(sorted(values))}"
+        )
     return _VARIABLE.sub(lambda match: values[match[1].strip()], template)
 
 

@@ -47,7 +47,12 @@ def _market() -> list[Definition]:
         Definition("close", "market", _PER_SHARE, "close, adjusted for splits and dividends", "bars", _TODAY),
         Definition("volume", "market", "shares", "volume", "bars", _TODAY),
         Definition(
-            "volume_relative", "market", "%", f"volume / its mean over {WINDOW} days - 1, if any was traded", "bars", _TODAY
+            "volume_relative",
+            "market",
+            "%",
+            f"volume / its mean over {WINDOW} days - 1, if any was traded",
+            "bars",
+            _TODAY,
         ),
     ]
     for week in range(1, 5):

@@ -1,4 +1,4 @@
-"""The command line: `llmrl data check|synthesise`, `llmrl run`, `llmrl book`.
+"""The command line: `llmrl data check|synthesise`, `llmrl run`, `llmrl strategies`, `llmrl book`.
 
 Every expected error is one sentence on standard error and exit code 2; a run with failed tickers ends with exit code 1.
 """
@@ -103,6 +103,56 @@ def run(
 
 
 @app.command()
+def strategies(
+    dataset: Annotated[Path, typer.Option(help="Folder of a dataset.")],
+    model: Annotated[str, typer.Option(help="Name of the model, as the server knows it.")],
+    out: Annotated[Path, typer.Option(help="Folder for replies and strategies; the same command continues it.")] = Path(
+        "runs/strategies"
+    ),
+    prompt: Annotated[str, typer.Option(help="p0 to p4, or a .toml file.")] = "p4",
+    tickers: Annotated[str, typer.Option(help="Tickers, separated by commas; all of the dataset by default.")] = "",
+    base_url: Annotated[str, typer.Option(help="Server that speaks the OpenAI chat protocol; OpenAI by default.")] = "",
+    draws: Annotated[int, typer.Option(help="1: temperature 0; more: 0.7, a seed each.", min=1)] = 1,
+    start: Annotated[str, typer.Option(help="First day of decisions; the test years by default.")] = "",
+    end: Annotated[str, typer.Option(help="First day after.")] = "",
+    budget_usd: Annotated[float | None, typer.Option(help="Stop before this is exceeded; all so far is kept.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="TOML file with prices that go before the package's.")] = None,
+    free: Annotated[bool, typer.Option("--free", help="The model costs nothing.")] = False,
+    logprobs: Annotated[int, typer.Option(help="Alternatives per token; 0 asks for no log-probabilities.", min=0)] = 5,
+    concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 8,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and cost; ask nothing.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Make monthly strategies with a language model. Replies are kept, so the command can be repeated without cost."""
+    with _plain_errors(debug):
+        from llmrl_lib.experiments import strategies as work
+        from llmrl_lib.language.budget import Budget
+        from llmrl_lib.language.ledger import ledger
+        from llmrl_lib.language.openai import OpenAIChat
+        from llmrl_lib.language.prices import load_prices
+        from llmrl_lib.language.replay import Replay
+        from llmrl_lib.market.dataset import load_dataset
+        from llmrl_lib.strategy.strategist import Ask
+
+        known = load_prices(prices, free=[model] if free else [])
+        named = [name.strip() for name in tickers.split(",") if name.strip()]
+        ask = Ask(top_logprobs=logprobs or None)
+        wanted = work.order(load_dataset(dataset), named, prompt, start or None, end or None, draws, ask)
+        chat = OpenAIChat(model, base_url or None, concurrency=concurrency)
+        budget = None if budget_usd is None or dry_run else Budget(budget_usd, known)
+        replay = Replay(out, chat, purpose=wanted.label, budget=budget)
+        console = _console()
+        _print_frame(console, work.cost_of(wanted, replay, known), "What is asked (tokens and costs are estimates)")
+        if dry_run:
+            return
+        with console.status("asking") as status:
+            made = work.produce(wanted, replay, out, lambda done, total: status.update(f"{done} of {total} answered"))
+        _print_frame(console, work.summary(wanted, made), f"{len(made)} strategies in {out}")
+        columns = ["calls", "prompt_tokens", "completion_tokens", "mean_prompt_tokens", "total_usd", "seconds"]
+        _print_frame(console, ledger(out, known)[columns].reset_index(), "What this folder has cost so far")
+
+
+@app.command()
 def book(
     run_folder: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")], debug: Debug = False
 ) -> None:
@@ -122,15 +172,25 @@ def _plain_errors(debug: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         _say("stopped; what is finished is kept, give the same command again to go on")
         raise typer.Exit(INTERRUPTED) from None
-    except (ValueError, OSError) as error:
-        if debug:
+    except (ValueError, OSError, RuntimeError) as error:
+        if debug or not _is_expected(error):
             raise
         from llmrl_lib.experiments.folders import explain
 
-        _say(explain(error))
+        _say(explain(error).removeprefix(f"{type(error).__name__}: "))
         raise typer.Exit(WRONG_INPUT) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _is_expected(error: BaseException) -> bool:
+    """Whether an error is one that the user can do something about; of the runtime errors, those of a chat and its store."""
+    if not isinstance(error, RuntimeError):
+        return True
+    from llmrl_lib.language.chat import ChatError
+    from llmrl_lib.language.store import StoreError
+
+    return isinstance(error, ChatError | StoreError)
 
 
 def _interrupt(*_: Any) -> None:
@@ -155,6 +215,19 @@ def _print_coverage(console: Console, coverage: pd.DataFrame) -> None:
     for name, group in absent.groupby("table", sort=False):
         whose = ", ".join(ticker for ticker in group["ticker"] if ticker)
         console.print(f"absent: {name}" + (f" of {whose}" if whose else ""), highlight=False)
+
+
+def _print_frame(console: Console, frame: pd.DataFrame, title: str) -> None:
+    table = Table(*(name.replace("_", " ") for name in frame.columns), title=title, title_justify="left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "-" if pd.isna(value) else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _day(date: pd.Timestamp) -> str:

@@ -25,6 +25,8 @@ RECORDS = (
     "llmrl_lib.language.chat:Token",
     "llmrl_lib.language.chat:Usage",
     "llmrl_lib.trading.tdqn:Training",
+    "llmrl_lib.language.prompts:Prompt",
+    "llmrl_lib.strategy.memory:Recalled",
     "llmrl_lib.experiments:Run",
     "llmrl_lib.experiments:Arm",
     "llmrl_lib.settings:Profile",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from llmrl_lib.language.chat import OffSchemaError, Reply, Token, Usage
+from llmrl_lib.language.chat import UNMEASURED, OffSchemaError, Reply, Token, Usage
 from llmrl_lib.language.prompts import Prompt
 from llmrl_lib.language.uncertainty import (
     ALTERNATIVES,
@@ -121,7 +121,8 @@ def _one_of(value: Any, allowed: Sequence[int]) -> int:
 
 
 def strategy_frame(strategies: Iterable[Strategy], alternatives: int = ALTERNATIVES) -> pd.DataFrame:
-    """A row per strategy, with the measures of its certainty; NaN where there are no log-probabilities.
+    """A row per strategy, with the measures of its certainty; NaN where there are no log-probabilities, and for
+    perplexity where one token was too unlikely to be measured.
 
     Columns: date, ticker, draw, prompt, prompt_version, model, side, direction, confidence, perplexity, entropy (normalised,
     of the whole reply), decision_entropy (of the tokens that say LONG or SHORT), log_odds (of LONG, NaN where the
@@ -142,8 +143,9 @@ def _row(strategy: Strategy, alternatives: int) -> dict[str, Any]:
     if strategy.tokens:
         decided = decision(strategy.tokens)
         odds = log_odds(decided)
+        measured = all(token.logprob > UNMEASURED for token in strategy.tokens)
         measures = {
-            "perplexity": perplexity(token.logprob for token in strategy.tokens),
+            "perplexity": perplexity(token.logprob for token in strategy.tokens) if measured else float("nan"),
             "entropy": normalised_entropy(alternatives_of(strategy.tokens), alternatives),
             "decision_entropy": normalised_entropy(alternatives_of(decided.tokens), alternatives),
             **({} if odds is None else {"log_odds": odds}),

@@ -1,0 +1,163 @@
+"""Makes a dataset's strategies with one prompt and model, and says before what that will cost: the core of `llmrl strategies`.
+
+A folder holds `replies.jsonl`, the store of every reply, and `<prompt>-<version>/<ticker>.jsonl`, the strategies made of
+them. The files of strategies can be made again from the store without asking anyone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from llmrl_lib.experiments.folders import write_text
+from llmrl_lib.language import ledger
+from llmrl_lib.language.counting import estimated_tokens
+from llmrl_lib.language.prices import Prices
+from llmrl_lib.language.prompts import Prompt, load_prompt
+from llmrl_lib.language.replay import Replay
+from llmrl_lib.market.dataset import Dataset
+from llmrl_lib.metrics import sharpe_ratio
+from llmrl_lib.strategy.backtest import backtest
+from llmrl_lib.strategy.records import Strategy, strategy_frame, strategy_to_record
+from llmrl_lib.strategy.rehearsal import Rehearsal, stand_in
+from llmrl_lib.strategy.strategist import Ask, Progress, StrategiesError, make_many_strategies
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which strategies are wanted."""
+
+    dataset: Dataset
+    tickers: tuple[str, ...]
+    prompt: Prompt
+    start: pd.Timestamp  # first day on which a decision may fall
+    end: pd.Timestamp  # first day after
+    draws: int = 1
+    ask: Ask = Ask()
+
+    @property
+    def label(self) -> str:
+        """Name and version of the prompt: what the ledger adds up by, and the name of the folder."""
+        return f"{self.prompt.name} {self.prompt.version}"
+
+    @property
+    def analyst(self) -> Prompt:
+        """The prompt of the analyst."""
+        return load_prompt(self.ask.analyst_prompt)
+
+
+def order(
+    dataset: Dataset,
+    tickers: Sequence[str],
+    prompt: str | Path | Prompt,
+    start: str | pd.Timestamp | None = None,
+    end: str | pd.Timestamp | None = None,
+    draws: int = 1,
+    ask: Ask | None = None,
+) -> Order:
+    """An order for `tickers` (all of the dataset if none is named), by default for its test years."""
+    first = dataset.split if start is None else pd.Timestamp(start)
+    last = dataset.end if end is None else pd.Timestamp(end)
+    named = tuple(dict.fromkeys(tickers)) or dataset.tickers
+    return Order(dataset, named, load_prompt(prompt), first, last, draws, ask or Ask())
+
+
+def cost_of(wanted: Order, replay: Replay, prices: Prices | None = None) -> pd.DataFrame:
+    """What an order would ask and cost, a row per prompt; asks nothing.
+
+    Columns: prompt, requests, stored (need no call), calls, prompt_tokens, completion_tokens (both estimated), usd (estimated),
+    most_usd (what a budget has to hold); the latter two are missing where the price is unknown. Requests with memory hold
+    stand-ins where a strategy is yet to be made.
+    """
+    strategist, analyst = Rehearsal(replay), Rehearsal(replay)
+    _make(wanted, strategist, analyst, None)
+    prompts = [wanted.prompt, *([wanted.analyst] if wanted.prompt.shows_news else [])]
+    rows = []
+    for prompt, rehearsal in zip(prompts, (strategist, analyst), strict=False):
+        label = f"{prompt.name} {prompt.version}"
+        length = estimated_tokens(json.dumps(stand_in(prompt.schema)))
+        found = ledger.plan(replay.labelled(label), rehearsal.missing, prices, length)
+        rows.append(
+            {
+                "prompt": label,
+                "requests": len(rehearsal.missing) + rehearsal.stored,
+                "stored": rehearsal.stored + found.stored,
+                "calls": found.calls,
+                "prompt_tokens": found.prompt_tokens,
+                "completion_tokens": found.completion_tokens,
+                "usd": found.usd,
+                "most_usd": found.most_usd,
+            }
+        )
+    return pd.DataFrame(rows).astype({"usd": "float64", "most_usd": "float64"})
+
+
+def produce(wanted: Order, replay: Replay, out: Path, progress: Progress | None = None) -> list[Strategy]:
+    """Makes the strategies and writes them below `out`, a file per ticker, whole or not at all.
+
+    Raises what `make_strategies` raises; after a StrategiesError the tickers that are complete have their files, and
+    every reply is in the store, so that the same order goes on where it was.
+    """
+    labelled, analyst = (
+        replay.labelled(wanted.label),
+        replay.labelled(f"{wanted.analyst.name} {wanted.analyst.version}"),
+    )
+    failed: frozenset[str] = frozenset()
+    try:
+        made = _make(wanted, labelled, analyst, progress)
+    except StrategiesError as error:
+        failed = frozenset(failure.ticker for failure in error.failures)
+        _write(wanted, [one for one in error.strategies if one.ticker not in failed], out)
+        raise
+    _write(wanted, made, out)
+    return made
+
+
+def summary(wanted: Order, made: Sequence[Strategy]) -> pd.DataFrame:
+    """A row per ticker and draw: number of strategies, share LONG, means of confidence, entropy and perplexity, Sharpe ratio.
+
+    The annual Sharpe ratio is that of following them over the order's days, after costs, from the day after the first one.
+    """
+    table = strategy_frame(made)
+    rows = []
+    for (ticker, draw), group in table.groupby(["ticker", "draw"], sort=False):
+        own = [one for one in made if one.ticker == ticker and one.draw == draw]
+        bars = wanted.dataset.bars(str(ticker))
+        bars = bars[(bars.index >= own[0].date) & (bars.index < wanted.end)]
+        path = backtest(bars, own, first_row=1) if len(bars) > 2 else None
+        rows.append(
+            {
+                "ticker": ticker,
+                "draw": draw,
+                "strategies": len(group),
+                "long": group["direction"].mean(),
+                "confidence": group["confidence"].mean(),
+                "entropy": group["entropy"].mean(),
+                "perplexity": group["perplexity"].mean(),
+                "sharpe_ratio": float("nan") if path is None else float(sharpe_ratio(path["daily_return"].to_numpy())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _make(
+    wanted: Order, chat: Replay | Rehearsal, analyst: Replay | Rehearsal, progress: Progress | None
+) -> list[Strategy]:
+    return make_many_strategies(
+        wanted.dataset, wanted.tickers, wanted.prompt, chat, wanted.start, wanted.end, wanted.draws, wanted.ask, analyst,
+        progress,
+    )  # fmt: skip
+
+
+def _write(wanted: Order, made: Sequence[Strategy], out: Path) -> None:
+    for ticker in wanted.tickers:
+        own = [one for one in made if one.ticker == ticker]
+        if own:
+            lines = io.StringIO()
+            lines.writelines(f"{json.dumps(strategy_to_record(one))}\n" for one in own)
+            write_text(out / wanted.label.replace(" ", "-") / f"{ticker}.jsonl", lines.getvalue())

@@ -1,0 +1,95 @@
+"""`llmrl strategies` from end to end, against a server on a socket."""
+
+import re
+
+import pytest
+from chat_server import ChatServer
+from typer.testing import CliRunner
+
+import llmrl_lib as ll
+from llmrl_lib.cli import app
+
+EMBEDDED = "data/embedded"
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+
+
+def call(server, *words, dataset=EMBEDDED, tickers="ORVN"):
+    line = ["strategies", "--dataset", dataset, "--tickers", tickers, "--model", "any", "--base-url", server.url]
+    return CliRunner().invoke(app, [str(word) for word in (*line, *words)])
+
+
+def test_strategies_are_made_once_and_repeated_for_nothing(tmp_path):
+    with ChatServer() as server:
+        first = call(server, "--prompt", "p4", "--out", tmp_path, tickers="ORVN,KSTV")
+        assert first.exit_code == 0, first.output
+        calls = server.calls
+        assert calls == 2 * 2 * 26
+        again = call(server, "--prompt", "p4", "--out", tmp_path, tickers="ORVN,KSTV")
+        assert (again.exit_code, server.calls) == (0, calls)
+    made = ll.read_strategies(tmp_path / "p4-1" / "ORVN.jsonl")
+    assert len(made) == 26
+    table = ll.strategy_frame(made)
+    assert table[["perplexity", "entropy", "decision_entropy"]].notna().all().all()
+    bars = ll.load_dataset(EMBEDDED).test_bars("ORVN")
+    assert ll.guidance(made, bars.index).abs().max() <= 1.0
+    assert len(ll.backtest(bars, made)) == len(bars) - 30
+
+
+def test_a_dry_run_tells_calls_tokens_and_cost_and_asks_nothing(tmp_path):
+    prices = tmp_path / "prices.toml"
+    prices.write_text('[[price]]\nmodel = "any"\nprompt = 1.0\ncompletion = 2.0\n')
+    with ChatServer() as server:
+        result = call(server, "--prompt", "p4", "--out", tmp_path / "out", "--dry-run", "--prices", prices)
+        assert (result.exit_code, server.calls) == (0, 0)
+    rows = re.findall(r"│ (\S+ 1) +│ (\d+) +│ (\d+) +│ (\d+) +│ ([\d,]+) +│ ([\d,]+) +│ ([\d.]+) ", result.output)
+    assert [(row[0], row[1], row[2], row[3]) for row in rows] == [("p4 1", "26", "0", "26"), ("analyst 1", "26", "0", "26")]
+    for *_, prompt, completion, usd in rows:
+        tokens = [int(number.replace(",", "")) for number in (prompt, completion)]
+        assert float(usd) == pytest.approx((tokens[0] + 2 * tokens[1]) / 1e6, rel=1e-3)
+    assert not list(tmp_path.glob("out/*-1"))
+
+
+def test_failures_are_one_sentence_and_the_same_command_goes_on(tmp_path):
+    with ChatServer() as server:
+        server.script("refusal")
+        result = call(server, "--prompt", "p1", "--out", tmp_path)
+        assert result.exit_code == 2
+        lines = result.stderr.strip().splitlines()
+        assert len(lines) == 1
+        assert re.match(r"llmrl: 1 of 26 strategies failed: ORVN 20\d\d-\d\d-\d\d draw 0 \(RefusedError\)", lines[0])
+        calls = server.calls
+        assert call(server, "--prompt", "p1", "--out", tmp_path).exit_code == 0
+        assert server.calls == calls + 1
+    assert len(ll.read_strategies(tmp_path / "p1-1" / "ORVN.jsonl")) == 26
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--prompt", "p9"], "no prompt 'p9'"),
+        (["--start", "2035-01-01"], "no trading day"),
+        (["--budget-usd", "1"], "no price is known for 'any'"),
+    ],
+)
+def test_wrong_input_is_one_sentence(words, message, tmp_path):
+    with ChatServer() as server:
+        result = call(server, "--out", tmp_path, *words)
+        assert (result.exit_code, server.calls) == (2, 0)
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_real_data(shared, tmp_path):
+    with ChatServer() as server:
+        dataset = shared / "market"
+        result = call(server, "--prompt", "p4", "--out", tmp_path, dataset=dataset, tickers="AAPL")
+        assert result.exit_code == 0, result.output
+        assert server.calls == 52
+    told = (tmp_path / "replies.jsonl").read_text()
+    assert "20 trading days" in told
+    assert not re.search(r"\b(AAPL|Apple|iPhones?)\b", told)

@@ -46,7 +46,10 @@ def test_a_dry_run_tells_calls_tokens_and_cost_and_asks_nothing(tmp_path):
         result = call(server, "--prompt", "p4", "--out", tmp_path / "out", "--dry-run", "--prices", prices)
         assert (result.exit_code, server.calls) == (0, 0)
     rows = re.findall(r"│ (\S+ 1) +│ (\d+) +│ (\d+) +│ (\d+) +│ ([\d,]+) +│ ([\d,]+) +│ ([\d.]+) ", result.output)
-    assert [(row[0], row[1], row[2], row[3]) for row in rows] == [("p4 1", "26", "0", "26"), ("analyst 1", "26", "0", "26")]
+    assert [(row[0], row[1], row[2], row[3]) for row in rows] == [
+        ("p4 1", "26", "0", "26"),
+        ("analyst 1", "26", "0", "26"),
+    ]
     for *_, prompt, completion, usd in rows:
         tokens = [int(number.replace(",", "")) for number in (prompt, completion)]
         assert float(usd) == pytest.approx((tokens[0] + 2 * tokens[1]) / 1e6, rel=1e-3)

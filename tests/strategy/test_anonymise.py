@@ -12,7 +12,12 @@ from llmrl_lib.strategy.anonymise import (
     anonymise,
     names_of,
 )
-from llmrl_lib.strategy.reidentification import chat_attacker, name_list_attacker, reidentification_rate
+from llmrl_lib.strategy.reidentification import (
+    chat_attacker,
+    name_list_attacker,
+    reidentification_rate,
+    trained_attacker,
+)
 
 KNOWN = {
     "ACME": Names("ACME", ("Acme Motors Inc",), ("RoadCat", "Model 3"), ("Jane Doe", "Ann Lee")),
@@ -138,6 +143,27 @@ def test_a_chat_can_attack():
     months = [("ACME", ["The Company builds cars"]), ("BETA", ["Nothing to see"]), ("BETA", ["A car crash"])]
     assert reidentification_rate(months, attacker) == pytest.approx(1 / 3)
     assert chat.requests[0].sampling.schema["properties"]["company"]["enum"] == ["Acme Motors", "Betacorp", "unknown"]
+
+
+def test_a_reader_of_other_months_goes_by_what_a_company_makes():
+    read = [
+        ("ACME", ["Cars recalled", "New car plant"]),
+        ("ACME", ["Cars sell"]),
+        ("BETA", ["Phones sell"]),
+        ("BETA", ["Phones rot"]),
+    ]
+    attacker = trained_attacker(read)
+    months = [("ACME", ["Cars shown"]), ("BETA", ["New phones recalled"]), ("BETA", ["Quite other words"])]
+    assert reidentification_rate(months, attacker) == pytest.approx(2 / 3)
+    assert attacker(["zzz"]) is None
+
+
+def test_a_reader_of_other_embedded_months_can_only_guess(market):
+    """All invented companies are reported in the same words, so that nothing but names could tell them apart."""
+    months = hidden(months_of(market, market.tickers), names_of(market))
+    rate = reidentification_rate(months[1::2], trained_attacker(months[::2]))
+    chance, number = 1 / 6, len(months[1::2])
+    assert abs(rate - chance) < 3 * (chance * (1 - chance) / number) ** 0.5
 
 
 def test_no_month_is_no_rate():

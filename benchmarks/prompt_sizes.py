@@ -4,7 +4,8 @@
 
 Without a tokenizer the sizes are estimates from words and signs (`language.counting`). With one they are counted too:
 FOLDER is the unpacked npm package gpt-tokenizer (`npm pack gpt-tokenizer`), which holds the o200k vocabulary of the paper's
-GPT-4o mini; Node is needed. Memory and news hold stand-ins of the usual length. The JSON schema that goes along is counted apart.
+GPT-4o mini; Node is needed. Memory and news hold stand-ins of the usual length. The JSON schema that goes along is
+counted apart.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from llmrl_lib.experiments.tables import arm_label, performance_table
 from llmrl_lib.market.features import FIELDS, GROUPS
 from llmrl_lib.settings import Quirks, TdqnSettings
 
-METHOD = ("features", "language", "benchmark", "training", "metrics", "embedded_market")
+LANGUAGE = ("language", "prompts", "prompt_examples", "strategies")
+METHOD = ("features", *LANGUAGE, "benchmark", "training", "metrics", "embedded_market")
 RECORDED = "recorded"
 USE = ("dataset_format", "profiles", "command_line", "api")
 

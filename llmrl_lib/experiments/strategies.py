@@ -1,4 +1,4 @@
-"""Makes a dataset's strategies with one prompt and model, and says before what that will cost: the core of `llmrl strategies`.
+"""Makes a dataset's strategies with one prompt and model, and says before what that will cost.
 
 A folder holds `replies.jsonl`, the store of every reply, and `<prompt>-<version>/<ticker>.jsonl`, the strategies made of
 them. The files of strategies can be made again from the store without asking anyone.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +38,7 @@ class Order:
     start: pd.Timestamp  # first day on which a decision may fall
     end: pd.Timestamp  # first day after
     draws: int = 1
-    ask: Ask = Ask()
+    ask: Ask = field(default_factory=Ask)
 
     @property
     def label(self) -> str:
@@ -70,7 +70,7 @@ def order(
 def cost_of(wanted: Order, replay: Replay, prices: Prices | None = None) -> pd.DataFrame:
     """What an order would ask and cost, a row per prompt; asks nothing.
 
-    Columns: prompt, requests, stored (need no call), calls, prompt_tokens, completion_tokens (both estimated), usd (estimated),
+    Columns: prompt, requests, stored (need no call), calls, prompt_tokens, completion_tokens, usd (estimates),
     most_usd (what a budget has to hold); the latter two are missing where the price is unknown. Requests with memory hold
     stand-ins where a strategy is yet to be made.
     """

@@ -28,7 +28,7 @@ def backtest(
     On each row from `first_row` on, the account is put, at that row's close, on the side of the last strategy decided before
     the row: as late as an agent that sees the same advice. Cash, cost rate, short margin and quirks come from `settings`;
     `first_row` is the agents' first tradable row. Raises ValueError for strategies of several tickers or draws, and where on
-    a row to be traded no strategy is in force yet, or the last one is older than `every` rows: an account has no neutral side.
+    a row to be traded no strategy is in force yet, or the last one is older than `every` rows: no side is neutral.
     """
     actions = strategy_actions(strategies, pd.DatetimeIndex(bars.index), first_row, every)
     return simulate(bars, actions, settings.cash, settings.cost_rate, first_row, settings.short_margin, settings.quirks)

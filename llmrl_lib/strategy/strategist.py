@@ -92,8 +92,8 @@ def make_strategies(
     """One strategy per draw on every 20th trading day of `ticker` with start <= date < end, the first one included.
 
     With one draw at temperature 0 and a fixed seed, with several at 0.7 and a seed each. Raises StrategiesError, after all
-    other replies have come in, if some could not be made; ChatError for what ends every request (wrong key, unknown model, spent
-    budget); PromptError, DatasetError and ValueError for a prompt, data or dates that cannot be used. Wrap the chat in a
+    other replies have come in, if some could not be made; ChatError for what ends every request (wrong key, unknown model,
+    spent budget); PromptError, DatasetError and ValueError for a prompt, data or dates that cannot be used. Wrap the chat in a
     Replay to keep replies: the same call then asks only for what is missing.
     """
     return make_many_strategies(dataset, [ticker], prompt, chat, start, end, draws, ask)
@@ -292,5 +292,6 @@ def _told(failures: Sequence[Failure], made: int, total: int) -> str:
     behind = f"; {unasked} later ones, which would have remembered these, were not asked for" if unasked else ""
     return (
         f"{len(failures)} of {total} strategies failed: {', '.join(shown)}{more}{behind}; the first said: "
-        f"{failures[0].error}; the other {made} are made, and with a store of replies the same call asks only for what is missing"
+        f"{failures[0].error}; the other {made} are made, and with a store of replies the same call asks only for what is "
+        "missing"
     )

@@ -80,6 +80,15 @@ def test_a_straight_line_by_hand(make_folder: MakeFolder) -> None:
     assert math.isnan(values["macd_zscore"])  # it stands still
 
 
+def test_volume_is_compared_with_its_own_mean(make_folder: MakeFolder) -> None:
+    lines = bar_lines(np.full(21, 50.0), DAYS[:21])
+    lines[-1] = lines[-1].rsplit(",", 1)[0] + ",3000"
+    values = feature_table(load_dataset(make_folder({"bars/AAA.csv": lines})), "AAA").values["volume_relative"]
+    assert values.iloc[:19].isna().all()
+    assert values.iloc[19] == pytest.approx(0.0)
+    assert values.iloc[20] == pytest.approx(100 * (3000 / ((19 * 1000 + 3000) / 20) - 1))
+
+
 def test_vwap_weighs_by_volume_and_passes_over_days_without(make_folder: MakeFolder) -> None:
     lines = bar_lines(np.full(20, 50.0), DAYS[:20])
     lines[1] = "2020-01-01,60,61,59,60,3000"

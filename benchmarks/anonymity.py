@@ -4,7 +4,8 @@
 
 Months end on every 20th trading day. `names` is an attacker with all names that the dataset and the package know, who
 searches for them; `reader` has read the months of the years before the split, anonymised and with their tickers, and goes by
-the words; both are judged on the months after the split. Chance is one over the number of tickers. The result is added to the file.
+the words; both are judged on the months after the split. Chance is one over the number of tickers. The result is added to
+the file.
 """
 
 from __future__ import annotations

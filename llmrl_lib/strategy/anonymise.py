@@ -33,14 +33,16 @@ _SUFFIXES = {
 _PLAIN = {  # capitals that name no one
     "I", "A", "An", "The", "CEO", "CFO", "COO", "CTO", "IPO", "EPS", "AI", "EV", "EVs", "TV", "TVs", "PC", "PCs", "US", "U.S",
     "UK", "EU", "USD", "EUR", "GBP", "GDP", "Q&A", "M&A", "R&D", "ETF", "ETFs", "IT", "OK", "VP", "PR", "HR", "IP", "LTE",
-    "CEOs", "Internet", "Web", "American", "Americans", "Chinese", "European", "Asian", "Wall", "Street", "Asia", "Europe", "Africa",
+    "CEOs", "Internet", "Web", "American", "Americans", "Chinese", "European", "Asian",
+    "Wall", "Street", "Asia", "Europe", "Africa",
     "America", "Latin", "North", "South", "East", "West", "China", "Japan", "India", "Germany", "France", "Britain", "United",
     "States", "Kingdom", "Nordics", "Congress", "Senate", "Treasury", "Fed",
 }  # fmt: skip
 _SHORT_WORDS = {
-    "a", "an", "as", "at", "be", "by", "do", "go", "he", "if", "in", "is", "it", "me", "my", "no", "of", "on", "or", "so",
-    "to", "up", "us", "we", "ex", "vs", "the", "and", "for", "factbox", "timeline", "buzz", "recap", "refile", "wrapup", "poll",
-    "tech", "lenders", "canteen", "museum", "antitrust", "insider", "activist", "startup", "ecommerce", "tribunal", "lawmakers",
+    "a", "an", "as", "at", "be", "by", "do", "go", "he", "if", "in", "is", "it", "me", "my", "no", "of", "on", "or",
+    "so", "to", "up", "us", "we", "ex", "vs", "the", "and", "for", "factbox", "timeline", "buzz", "recap", "refile", "wrapup",
+    "poll", "tech", "lenders", "canteen", "museum", "antitrust", "insider", "activist", "startup", "ecommerce",
+    "tribunal", "lawmakers",
 }  # fmt: skip
 _ENDINGS = ("s", "er", "ers", "ed", "ing", "ings", "ly", "est", "ner", "ment", "less")
 _MONTH = (

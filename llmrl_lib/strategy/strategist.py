@@ -93,8 +93,8 @@ def make_strategies(
 
     With one draw at temperature 0 and a fixed seed, with several at 0.7 and a seed each. Raises StrategiesError, after all
     other replies have come in, if some could not be made; ChatError for what ends every request (wrong key, unknown model,
-    spent budget); PromptError, DatasetError and ValueError for a prompt, data or dates that cannot be used. Wrap the chat in a
-    Replay to keep replies: the same call then asks only for what is missing.
+    spent budget); PromptError, DatasetError and ValueError for a prompt, data or dates that cannot be used. Wrap the chat in
+    a Replay to keep replies: the same call then asks only for what is missing.
     """
     return make_many_strategies(dataset, [ticker], prompt, chat, start, end, draws, ask)
 

@@ -29,8 +29,8 @@ TICKER, DATE = "ORVN", "2018-12-03"
 HEAD = """# Six prompts as a model reads them
 
 All are of one decision: ORVN, a company of the [embedded market](embedded_market.md), at the close of 2018-12-03. Neither
-stands in the text. The features and headlines are those of the market; the earlier strategies and the analyst's factors are made up
-for this page, to show their form. Written by `python tests/refresh_prompt_examples.py`.
+stands in the text. The features and headlines are those of the market; the earlier strategies and the analyst's factors are
+made up for this page, to show their form. Written by `python tests/refresh_prompt_examples.py`.
 """
 TITLES = {
     "p0": "P0: prices and four indicators",

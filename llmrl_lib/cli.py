@@ -178,7 +178,7 @@ def _plain_errors(debug: bool) -> Iterator[None]:
         from llmrl_lib.experiments.folders import explain
 
         _say(explain(error).removeprefix(f"{type(error).__name__}: "))
-        raise typer.Exit(WRONG_INPUT) from None
+        raise typer.Exit(FAILED if hasattr(error, "failures") else WRONG_INPUT) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -13,7 +13,7 @@ from llmrl_lib.language.chat import Message, OffSchemaError, Reply, Request, Sam
 from llmrl_lib.language.fencing import fenced
 from llmrl_lib.language.prompts import Prompt, PromptError, fill, load_prompt
 from llmrl_lib.market.features import Features
-from llmrl_lib.strategy.anonymise import Names, anonymise
+from llmrl_lib.strategy.anonymise import Names, anonymise, without_known_names
 from llmrl_lib.strategy.records import Factor
 
 MOST_HEADLINES = 60  # the newest are shown
@@ -58,11 +58,18 @@ def analyst_request(
     return Request(messages, sampling)
 
 
-def factors_from_reply(reply: Reply) -> tuple[Factor, ...]:
-    """The factors of an analyst's reply, as it ordered them. Raises OffSchemaError for a reply that holds none."""
+def factors_from_reply(reply: Reply, ticker: str, known: Mapping[str, Names]) -> tuple[Factor, ...]:
+    """The factors of an analyst's reply, as it ordered them, known names taken out once more, should it have guessed any.
+
+    Raises OffSchemaError for a reply that holds none.
+    """
     try:
         items: Sequence[Mapping] = reply.parsed["factors"]
-        found = tuple(Factor(item["scope"], str(item["factor"]), item["sentiment"], item["impact"]) for item in items)
+        texts = without_known_names([str(item["factor"]) for item in items], ticker, known)
+        found = tuple(
+            Factor(item["scope"], text, item["sentiment"], item["impact"])
+            for item, text in zip(items, texts, strict=True)
+        )
     except (KeyError, TypeError) as error:
         what = f"the analyst's reply is not of the schema ({error!r})"
         raise OffSchemaError(f"{what}; use a chat that holds replies to the schema") from error

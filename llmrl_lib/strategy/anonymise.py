@@ -89,11 +89,14 @@ def anonymise(texts: Sequence[str], ticker: str, known: Mapping[str, Names]) -> 
     marked = []
     for text in texts:
         line = _TAG.sub("", clean(text[: 20 * _LOOKED_AT], _LOOKED_AT))
-        for pattern, kind, owner in patterns:
-            line = pattern.sub(partial(_mark, marks, kind, owner), line)
-        line = _DATES.sub(lambda _: marks.of("date", ""), line)
-        marked.append(_without_names(line, marks))
+        marked.append(_without_names(_without_known(line, patterns, marks), marks))
     return [marks.written(line) for line in marked]
+
+
+def without_known_names(texts: Sequence[str], ticker: str, known: Mapping[str, Names]) -> list[str]:
+    """The same for known names and dates alone: for what a model wrote, who may have recognised the company and named it."""
+    marks, patterns = _Marks(), _known_patterns(ticker, known)
+    return [marks.written(_without_known(clean(text), patterns, marks)) for text in texts]
 
 
 class _Marks:
@@ -135,6 +138,12 @@ class _Marks:
 def _after(letters: str) -> str:
     """Peers are lettered from B on: the company itself is A."""
     return letters[:-1] + chr(ord(letters[-1]) + 1) if letters[-1] < "Z" else letters + "A"
+
+
+def _without_known(line: str, patterns: Iterable[tuple[re.Pattern[str], str, str]], marks: _Marks) -> str:
+    for pattern, kind, owner in patterns:
+        line = pattern.sub(partial(_mark, marks, kind, owner), line)
+    return _DATES.sub(lambda _: marks.of("date", ""), line)
 
 
 def _mark(marks: _Marks, kind: str, owner: str, match: re.Match[str]) -> str:

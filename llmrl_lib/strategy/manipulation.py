@@ -96,7 +96,11 @@ def _factors(
     places = [place for place, request in enumerate(requests) if request is not None]
     for index, answer in chat.many([request for request in requests if request is not None]):
         try:
-            found[places[index]] = answer if isinstance(answer, ChatError) else factors_from_reply(answer)
+            found[places[index]] = (
+                answer
+                if isinstance(answer, ChatError)
+                else factors_from_reply(answer, worlds[places[index]].ticker, known)
+            )
         except ChatError as error:
             found[places[index]] = error
     return found

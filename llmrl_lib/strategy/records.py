@@ -18,6 +18,7 @@ from llmrl_lib.language.prompts import Prompt
 from llmrl_lib.language.uncertainty import (
     ALTERNATIVES,
     SIDES,
+    Decision,
     alternatives_of,
     decision,
     log_odds,
@@ -125,7 +126,8 @@ def strategy_frame(strategies: Iterable[Strategy], alternatives: int = ALTERNATI
     perplexity where one token was too unlikely to be measured.
 
     Columns: date, ticker, draw, prompt, prompt_version, model, side, direction, confidence, perplexity, entropy (normalised,
-    of the whole reply), decision_entropy (of the tokens that say LONG or SHORT), log_odds (of LONG, NaN where the
+    of the whole reply), decision_entropy (of the tokens that say LONG or SHORT, NaN where
+    the server's tokens do not spell the reply), log_odds (of LONG, NaN where the
     alternatives do not show both sides), prompt_tokens, completion_tokens, rationale, weights (features by falling weight).
     """
     rows = [_row(strategy, alternatives) for strategy in strategies]
@@ -141,13 +143,17 @@ _COLUMNS = [
 def _row(strategy: Strategy, alternatives: int) -> dict[str, Any]:
     measures: dict[str, float] = {}
     if strategy.tokens:
-        decided = decision(strategy.tokens)
-        odds = log_odds(decided)
+        decided = _decision(strategy)
+        odds = log_odds(decided) if decided else None
         measured = all(token.logprob > UNMEASURED for token in strategy.tokens)
         measures = {
             "perplexity": perplexity(token.logprob for token in strategy.tokens) if measured else float("nan"),
             "entropy": normalised_entropy(alternatives_of(strategy.tokens), alternatives),
-            "decision_entropy": normalised_entropy(alternatives_of(decided.tokens), alternatives),
+            **(
+                {"decision_entropy": normalised_entropy(alternatives_of(decided.tokens), alternatives)}
+                if decided
+                else {}
+            ),
             **({} if odds is None else {"log_odds": odds}),
         }
     ordered = sorted(strategy.weights, key=lambda item: -item[1])
@@ -160,6 +166,14 @@ def _row(strategy: Strategy, alternatives: int) -> dict[str, Any]:
         "completion_tokens": strategy.usage.completion,
         "weights": ", ".join(f"{feature} {weight}" for feature, weight in ordered),
     }
+
+
+def _decision(strategy: Strategy) -> Decision | None:
+    """The tokens of the decision; None where the server's tokens do not spell the reply."""
+    try:
+        return decision(strategy.tokens)
+    except ValueError:
+        return None
 
 
 def write_strategies(strategies: Iterable[Strategy], path: str | Path) -> None:

@@ -14,7 +14,7 @@ from llmrl_lib.language.fencing import fenced
 from llmrl_lib.language.prompts import Prompt, PromptError, fill, load_prompt
 from llmrl_lib.market.features import FIELDS, Features, Field
 from llmrl_lib.strategy.memory import Recalled, recollection
-from llmrl_lib.strategy.records import Factor
+from llmrl_lib.strategy.records import Evidence, Factor, Strategy
 
 NOT_SHOWN = ("shares", "currency")  # units of absolute amounts
 LONGEST_MEMORY = 1400  # characters of an earlier strategy
@@ -161,6 +161,16 @@ def _nearest(name: str) -> str:
     stem = name.split("_")[0]
     near = [known for known, field in FIELDS.items() if stem in known and field.unit not in NOT_SHOWN]
     return f"there are {', '.join(near or [known for known in FIELDS if FIELDS[known].unit not in NOT_SHOWN][:12])}"
+
+
+def misread(strategy: Strategy, prompt: Prompt, features: Features) -> list[Evidence]:
+    """The evidence of a strategy whose value is not the one that the prompt showed; what it says of news is not checked."""
+    texts = values_shown(prompt, features)
+    return [
+        item
+        for item in strategy.evidence
+        if item.feature in prompt.features and item.value.strip().split(" ")[0] != texts.get(item.feature, "not")
+    ]
 
 
 def values_shown(prompt: Prompt, features: Features) -> Mapping[str, str]:

@@ -19,7 +19,7 @@ from llmrl_lib.language.prompts import Prompt, load_prompt
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.market.features import Features, feature_table
 from llmrl_lib.strategy.analyst import NO_NEWS, analyst_request, factors_from_reply
-from llmrl_lib.strategy.anonymise import names_of
+from llmrl_lib.strategy.anonymise import Names, names_of
 from llmrl_lib.strategy.memory import EVERY, recall
 from llmrl_lib.strategy.records import Factor, Strategy, strategy_from_reply
 from llmrl_lib.strategy.rendering import render
@@ -254,18 +254,18 @@ class _Newsroom:
                     places.append((ticker, place))
         answered.total += len(requests)
         for index, answer in analyst.many(requests) if requests else ():
-            self._factors[places[index]] = _factors(answer)
+            self._factors[places[index]] = _factors(answer, places[index][0], known)
             answered.add()
 
     def factors(self, ticker: str, place: int) -> tuple[Factor, ...] | ChatError:
         return self._factors[ticker, place]
 
 
-def _factors(answer: Reply | ChatError) -> tuple[Factor, ...] | ChatError:
+def _factors(answer: Reply | ChatError, ticker: str, known: Mapping[str, Names]) -> tuple[Factor, ...] | ChatError:
     if isinstance(answer, ChatError):
         return answer
     try:
-        return factors_from_reply(answer)
+        return factors_from_reply(answer, ticker, known)
     except ChatError as error:
         return error
 

@@ -60,7 +60,7 @@ def test_failures_are_one_sentence_and_the_same_command_goes_on(tmp_path):
     with ChatServer() as server:
         server.script("refusal")
         result = call(server, "--prompt", "p1", "--out", tmp_path)
-        assert result.exit_code == 2
+        assert result.exit_code == 1
         lines = result.stderr.strip().splitlines()
         assert len(lines) == 1
         assert re.match(r"llmrl: 1 of 26 strategies failed: ORVN 20\d\d-\d\d-\d\d draw 0 \(RefusedError\)", lines[0])

@@ -75,9 +75,19 @@ def test_a_prompt_for_strategies_is_refused(features, known):
         analyst_request(features, known, "p4")
 
 
-def test_factors_are_read_and_wrong_ones_refused():
+def test_factors_are_read_and_wrong_ones_refused(known):
     item = {"scope": "company", "factor": "orders", "sentiment": -1, "impact": 3}
-    assert factors_from_reply(Reply("", {"factors": [item]})) == (Factor("company", "orders", -1, 3),)
+    assert factors_from_reply(Reply("", {"factors": [item]}), "ORVN", known) == (Factor("company", "orders", -1, 3),)
     for wrong in ({}, {"factors": []}, {"factors": [{**item, "impact": 0}]}, {"factors": [{"scope": "x"}]}, None):
         with pytest.raises(OffSchemaError):
-            factors_from_reply(Reply("", wrong))
+            factors_from_reply(Reply("", wrong), "ORVN", known)
+
+
+def test_an_analyst_who_guessed_the_name_does_not_pass_it_on(known):
+    texts = ["Orvane's Velkra sells in Asia", "Product A of the Company beats Kestrova since May 2017"]
+    items = [{"scope": "company", "factor": text, "sentiment": 0, "impact": 1} for text in texts]
+    found = factors_from_reply(Reply("", {"factors": items}), "ORVN", known)
+    assert [factor.factor for factor in found] == [
+        "The Company's Product A sells in Asia",
+        "Product A of the Company beats Company B since a date",
+    ]

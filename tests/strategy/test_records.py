@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from llmrl_lib.language.chat import OffSchemaError, Reply
+from llmrl_lib.language.chat import UNMEASURED, OffSchemaError, Reply, Token
 from llmrl_lib.language.prompts import load_prompt
 from llmrl_lib.strategy.records import read_strategies, strategy_frame, strategy_from_reply, write_strategies
 
@@ -37,6 +37,14 @@ def test_the_table_measures_certainty(strategy):
     assert table[["perplexity", "entropy", "log_odds"]].iloc[1].isna().all()
     assert table["weights"].iloc[0] == "rsi_14 9, vix 4"
     assert table["prompt_tokens"].tolist() == [100, 100]
+
+
+def test_tokens_that_do_not_spell_the_reply_leave_the_decision_unmeasured(strategy):
+    table = strategy_frame(
+        [strategy(tokens=(Token("?", -0.5, (("?", -0.5),)), Token("!", UNMEASURED, (("!", -0.1),))))]
+    )
+    assert table[["perplexity", "decision_entropy", "log_odds"]].isna().all().all()
+    assert table["entropy"].notna().all()
 
 
 def test_an_empty_table_has_its_columns():

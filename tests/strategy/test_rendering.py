@@ -10,8 +10,8 @@ from llmrl_lib.language.prompts import STRATEGISTS, PromptError, load_prompt, pa
 from llmrl_lib.market.features import FIELDS
 from llmrl_lib.strategy.analyst import NO_NEWS
 from llmrl_lib.strategy.memory import Recalled
-from llmrl_lib.strategy.records import Factor
-from llmrl_lib.strategy.rendering import NOT_SHOWN, figure, macro_narrative, render, values_shown
+from llmrl_lib.strategy.records import Evidence, Factor
+from llmrl_lib.strategy.rendering import NOT_SHOWN, figure, macro_narrative, misread, render, values_shown
 
 DAY = "2018-06-01"
 
@@ -144,3 +144,18 @@ def test_the_economy_in_words_says_what_the_figures_say(features):
     assert expected in words
     empty = replace(features, fields=tuple(replace(field, value=None, known=None) for field in features.fields))
     assert macro_narrative(empty) == "no figure of the economy is available."
+
+
+def test_misread_evidence_is_found(features, strategy):
+    prompt = load_prompt("p4")
+    right = values_shown(prompt, features)["vix"]
+    evidence = (
+        Evidence("vix", right, "bearish"),
+        Evidence("vix", f"{right} points", "bearish"),
+        Evidence("skew", "not available", "neutral"),
+        Evidence("news", "orders", "bullish"),
+        Evidence("vix", "99", "bearish"),
+        Evidence("skew", "3.1", "bearish"),
+    )
+    assert features["skew"].value is None
+    assert misread(strategy(evidence=evidence), prompt, features) == list(evidence[4:])

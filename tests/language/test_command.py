@@ -1,6 +1,9 @@
 """`llmrl strategies` from end to end, against a server on a socket."""
 
 import re
+import subprocess
+import sys
+import time
 
 import pytest
 from chat_server import ChatServer
@@ -8,6 +11,7 @@ from typer.testing import CliRunner
 
 import llmrl_lib as ll
 from llmrl_lib.cli import app
+from llmrl_lib.language.ledger import ledger
 
 EMBEDDED = "data/embedded"
 
@@ -96,3 +100,49 @@ def test_real_data(shared, tmp_path):
     told = (tmp_path / "replies.jsonl").read_text()
     assert "20 trading days" in told
     assert not re.search(r"\b(AAPL|Apple|iPhones?)\b", told)
+
+
+@pytest.mark.slow
+def test_five_hundred_strategies_under_faults_are_neither_lost_nor_doubled(tmp_path):
+    """Repeated until nothing is missing; the ledger has what the server charged for."""
+    faults = {"500": 0.03, "429": 0.03, "cut": 0.02, "wrong_schema": 0.01, "refusal": 0.01}
+    market, tickers, draws = ll.load_dataset(EMBEDDED), ["ORVN", "KSTV", "QLRY", "FLMK", "BLMR"], 4
+    with ChatServer(faults) as server:
+        chat = ll.OpenAIChat("any", server.url)
+        for _ in range(10):
+            try:
+                made = ll.make_many_strategies(
+                    market, tickers, "p1", ll.Replay(tmp_path, chat), market.split, market.end, draws
+                )
+                break
+            except ll.StrategiesError:
+                continue
+        answered = server.answers
+    assert len(made) == len({(one.ticker, one.date, one.draw) for one in made}) == 5 * 26 * draws
+    counted = ledger(tmp_path)
+    assert counted["replies"].sum() == len(made)
+    assert counted["calls"].sum() == answered
+    assert counted["prompt_tokens"].sum() == server.prompt_tokens
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_continued_with_exactly_the_missing_calls(tmp_path):
+    words = ["--prompt", "p1", "--draws", "8", "--free", "--out"]
+    with ChatServer() as server:
+        line = ["strategies", "--dataset", EMBEDDED, "--tickers", "ORVN", "--model", "any", "--base-url", server.url]
+        wanted = ["llmrl", *line, *words, str(tmp_path / "killed")]
+        code = f"import sys; sys.argv = {wanted!r}; from llmrl_lib.cli import app; app()"
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert server.wait_for_calls(90)
+        process.kill()
+        process.wait()
+        while server.in_flight:  # what the killed process had asked for is still being answered
+            time.sleep(0.01)
+        stored = len((tmp_path / "killed" / "replies.jsonl").read_bytes().split(b"\n")) - 1
+        before = server.calls
+        assert 0 < stored < 208
+        assert call(server, *words, tmp_path / "killed").exit_code == 0
+        assert server.calls - before == 208 - stored
+        assert call(server, *words, tmp_path / "unbroken").exit_code == 0
+    killed, unbroken = (ll.read_strategies(tmp_path / name / "p1-1" / "ORVN.jsonl") for name in ("killed", "unbroken"))
+    assert killed == unbroken

@@ -48,7 +48,12 @@ FACTORS = (
 EARLIER = (
     (1, 2, (("sma_200_gap", 8), ("macd_strength_zscore", 5)), "Rising regime and momentum outweigh a stretched RSI."),
     (1, 1, (("earnings_growth_yoy", 6), ("vix_change_20d", 4)), "Earnings grow, but volatility rises: a close call."),
-    (0, 2, (("sma_50_gap", 7), ("skew_change_20d", 6)), "The close is below its 50-day mean; insurance grew dearer."),
+    (
+        0,
+        2,
+        (("sma_50_gap", 7), ("skew_30d_change_20d", 6)),
+        "The close is below its 50-day mean; insurance grew dearer.",
+    ),
 )
 
 

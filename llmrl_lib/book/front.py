@@ -109,8 +109,8 @@ def _errors_told(errors: pd.Series) -> str:
     size = low if low == high else f"{low} to {high}"
     return (
         f"The standard error comes from the number of test days alone (Lo 2002): about {size} on each figure, for whatever "
-        "strategy, because there is one price path. More seeds do not shrink it, and a figure within twice that of zero is not "
-        "told from zero."
+        "strategy, because there is one price path. More seeds do not shrink it, and a figure within twice "
+        "that of zero is not told from zero."
     )
 
 

@@ -171,13 +171,14 @@ class Dataset:
         With a ticker, only its tables and those about the whole market are read and told.
 
         Columns: table, ticker (blank for tables about the whole market), file (blank if absent), first, last (dates
-        in the table's first date column), rows, missing (share of blank cells in the columns beside the dates).
+        in the table's first date column), rows, missing: the share of blank cells among the figures and headlines in the
+        columns that the file has (columns that it lacks, and notes such as a headline's summary, do not count).
         """
         rows = []
         for table, owner in self.places(ticker):
             reading = self.read(table, owner)
             frame = reading.frame.reset_index() if TABLES[table].is_daily else reading.frame
-            dates, values = frame[TABLES[table].dates[0]], frame.drop(columns=list(TABLES[table].dates))
+            dates, values = frame[TABLES[table].dates[0]], reading.cells(TABLES[table])
             missing = float(values.isna().to_numpy().mean()) if values.size else float("nan")
             rows.append((table, owner or "", reading.file, dates.min(), dates.max(), len(frame), missing))
         frame = pd.DataFrame(rows, columns=["table", "ticker", "file", "first", "last", "rows", "missing"])

@@ -38,6 +38,13 @@ class Reading:
     defects: tuple[Defect, ...] = ()
     file: str = ""
     lines: tuple[int, ...] = ()  # of each row of the frame
+    columns: tuple[str, ...] = ()  # of the format that the file has; without a file: nothing is known, all count
+
+    def cells(self, table: Table) -> pd.DataFrame:
+        """The cells that count as there or missing: those of ``table.counted`` that the file has a column for."""
+        return self.frame[
+            [name for name in table.counted if name in (self.columns or self.frame) and name in self.frame]
+        ]
 
     @property
     def refused(self) -> tuple[Defect, ...]:
@@ -76,7 +83,9 @@ def read_table(folder: Path, table: Table, ticker: str | None = None) -> Reading
     frame, lines = _frame(cells, columns, table, refuse)
     defects.extend(row_defects(frame, lines, files[0], table))
     defects.sort(key=lambda defect: defect.line or 0)
-    return Reading(frame.set_index("date") if table.is_daily else frame, tuple(defects), files[0], tuple(lines))
+    return Reading(
+        frame.set_index("date") if table.is_daily else frame, tuple(defects), files[0], tuple(lines), tuple(columns)
+    )
 
 
 def _refuse(defects: list[Defect], file: str, line: int | None, kind: str, what: str, remedy: str) -> None:

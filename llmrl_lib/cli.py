@@ -209,7 +209,7 @@ def _print_coverage(console: Console, coverage: pd.DataFrame) -> None:
     table = Table("table", "ticker", "first", "last", "rows", "missing", title="Coverage", title_justify="left")
     row: Any
     for row in coverage[coverage["rows"] > 0].itertuples(index=False):
-        table.add_row(row.table, row.ticker, _day(row.first), _day(row.last), str(row.rows), f"{row.missing:.1%}")
+        table.add_row(row.table, row.ticker, _day(row.first), _day(row.last), str(row.rows), _share(row.missing))
     console.print(table)
     absent = coverage[coverage["rows"] == 0]
     for name, group in absent.groupby("table", sort=False):
@@ -232,6 +232,10 @@ def _cell(value: Any) -> str:
 
 def _day(date: pd.Timestamp) -> str:
     return "-" if pd.isna(date) else f"{date:%Y-%m-%d}"
+
+
+def _share(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.1%}"
 
 
 def _print_defects(console: Console, defects: pd.DataFrame) -> None:

@@ -96,6 +96,15 @@ def sharpe_ratio(daily_returns: ArrayLike) -> Values:
     return _where(flat, 0.0, np.sqrt(ROWS_PER_YEAR) * ratio)
 
 
+def sharpe_standard_error(sharpe: float, rows: int) -> float:
+    """Standard error of an annualised Sharpe ratio estimated from `rows` independent daily returns.
+
+    sqrt((1 + S^2 / 2) / rows) for the daily ratio S, annualised (Lo 2002, equation 9): 0.71 for two years and any usual
+    ratio. It speaks of the one price path that there is, not of seeds.
+    """
+    return float(np.sqrt((ROWS_PER_YEAR + sharpe**2 / 2.0) / rows))
+
+
 def sortino_ratio(daily_returns: ArrayLike) -> Values:
     """Annualised Sortino ratio: sqrt(252) * mean / downside deviation about 0, taken over all rows."""
     returns = _floats(daily_returns)

@@ -109,8 +109,7 @@ def load_profile(name: str) -> Profile:
 
     Raises SettingsError for an unknown profile, a key that no setting has, or a value of the wrong type.
     """
-    folder = resources.files("llmrl_lib") / "profiles"
-    known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    folder, known = resources.files("llmrl_lib") / "profiles", profile_names()
     if name in known:
         text, where = (folder / f"{name}.toml").read_text("utf-8"), f"profile {name}"
     elif name.endswith(".toml") and Path(name).is_file():
@@ -130,6 +129,12 @@ def load_profile(name: str) -> Profile:
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise SettingsError(f"{where}: seeds is {seeds!r}; it is the number of seeds, at least 1")
     return Profile(Path(name).stem, tuple(range(seeds)), tdqn_settings(table.get("tdqn", {}), where))
+
+
+def profile_names() -> list[str]:
+    """The profiles that come with the package."""
+    folder = resources.files("llmrl_lib") / "profiles"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def tdqn_settings(table: dict[str, Any], where: str = "settings") -> TdqnSettings:

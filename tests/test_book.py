@@ -10,12 +10,12 @@ import pytest
 import typer
 
 import llmrl_lib
-from llmrl_lib.book import build_book
+from llmrl_lib.book import build_book, front
 from llmrl_lib.book.pages import generated_pages, settings_table
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.cli import app
-from llmrl_lib.experiments import ExperimentError, open_run
-from llmrl_lib.settings import Quirks, TdqnSettings
+from llmrl_lib.experiments import ExperimentError, Run, open_run
+from llmrl_lib.settings import Quirks, TdqnSettings, to_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -112,8 +112,8 @@ def test_an_arm_that_is_not_finished_is_a_dash_on_the_front_page(smoke_run: Path
     folder = shutil.copytree(smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("book"))
     (folder / "KSTV" / "unguided" / "manifest.json").unlink()
     page = generated_pages(open_run(folder))["_generated/summary.md"]
-    orvn = open_run(smoke_run).arms("ORVN")["unguided"].performance.query("split == 'test'")["sharpe_ratio"].mean()
-    assert f"| TDQN, unguided | {orvn:.2f} | - | {orvn:.2f} |" in page
+    orvn = open_run(smoke_run).arms("ORVN")["unguided"].performance.query("split == 'test'")["sharpe_ratio"]
+    assert f"| TDQN, unguided | {orvn.mean():.2f} ({orvn.std():.2f}) | - | {orvn.mean():.2f} |" in page
     assert "A dash stands where an arm is not finished" in page
     assert "nan" not in page
     whole = generated_pages(open_run(smoke_run))["_generated/summary.md"]
@@ -126,6 +126,39 @@ def test_a_ticker_without_a_finished_arm_is_named_on_the_front_page(smoke_run: P
     shutil.rmtree(folder / "KSTV")
     page = generated_pages(open_run(folder))["_generated/summary.md"]
     assert "**Not in this book**, because nothing of theirs is finished: KSTV." in page
+
+
+def test_the_front_page_says_how_far_its_figures_carry(smoke_run: Path) -> None:
+    page = generated_pages(open_run(smoke_run))["_generated/summary.md"]
+    assert "| *standard error of any of them* | *0.71* | *0.71* |" in page
+    assert "far too short to compare with 25 runs of 50" in page
+    assert "**The market is invented**" in page
+    assert "Nobody has published results for a ticker of this run" in page
+
+
+@pytest.mark.parametrize(
+    ("seeds", "settings", "said"),
+    [
+        (2, TdqnSettings(episodes=5), "nothing about any method: 2 seeds of 5 episodes are far too short"),
+        (1, TdqnSettings(episodes=2, hidden=32), "that the machinery runs, and nothing about any method: 1 seed of 2"),
+        (5, TdqnSettings(), "5 seeds of 50 episodes are few beside 25 runs of 50"),
+        (25, TdqnSettings(), "under the published protocol, 25 seeds of 50 episodes"),
+    ],
+)
+def test_what_may_be_concluded_depends_on_seeds_and_episodes(seeds: int, settings: TdqnSettings, said: str) -> None:
+    run = Run(Path("nowhere"), {"seeds": seeds, "tdqn": to_table(settings)})
+    assert said in front.conclusion(run)
+
+
+def test_the_front_page_tells_the_command_of_this_run(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "runs" / "first").mkdir(parents=True)
+    shutil.copytree(ROOT / "data" / "embedded", tmp_path / "mine" / "market")
+    about = {"dataset": "../../market", "profile": "own", "tickers": ["ORVN", "KSTV"]}
+    run = Run(tmp_path / "mine" / "runs" / "first", about)
+    made = "llmrl run --dataset market --tickers ORVN,KSTV --profile own.toml --out runs/first\nllmrl book runs/first"
+    assert made in front.command(run)
+    every = Run(run.path, {**about, "profile": "quick", "tickers": list(run.dataset.tickers)})
+    assert "--dataset market --profile quick --out" in front.command(every)
 
 
 def test_the_old_book_is_whole_until_the_new_one_takes_its_place(

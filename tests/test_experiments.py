@@ -109,6 +109,7 @@ def test_a_broken_ticker_spares_the_others_and_can_be_repaired(tmp_path: Path) -
     assert outcome.finished == ("ORVN",)
     assert [(failure.ticker, failure.what) for failure in outcome.failures] == [("QLRY", "bars")]
     assert "bars/QLRY.csv line 51" in outcome.failures[0].why
+    assert (out / "notebooks" / "06_results.ipynb").is_file()
     made = (out / "ORVN" / "unguided" / "manifest.json").stat().st_mtime_ns
     (data / "bars" / "QLRY.csv").write_text(sound)
     again = run_suite(data, ["ORVN", "QLRY"], tiny, out, jobs=2, arms=("unguided", "buy_and_hold"))

@@ -361,3 +361,11 @@ def test_many_paths_at_once_equal_each_alone(returns: np.ndarray, random: object
         alone = metrics.all_metrics(returns[place], equity[place], half, half, marks[place], 17)
         for name, value in alone.items():
             assert together[name][place] == pytest.approx(value, rel=1e-9, nan_ok=True), name
+
+
+def test_the_standard_error_of_a_sharpe_ratio_is_that_of_drawn_returns() -> None:
+    assert metrics.sharpe_standard_error(0.0, 504) == pytest.approx(0.5**0.5)
+    assert metrics.sharpe_standard_error(1.0, 252) == pytest.approx((1 + 1 / 504) ** 0.5)
+    daily = 3.0 / 252**0.5  # a large ratio, so that its second term shows
+    drawn = metrics.sharpe_ratio(np.random.default_rng(0).normal(daily, 1.0, (20_000, 100)))
+    assert np.std(drawn) == pytest.approx(float(metrics.sharpe_standard_error(3.0, 100)), rel=0.03)

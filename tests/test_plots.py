@@ -158,6 +158,22 @@ def test_dates_name_their_first_year_and_no_money_is_no_thousand(run: Run) -> No
     assert axes.yaxis.get_major_formatter()(50_000, 0) == "50k"
 
 
+@pytest.mark.parametrize("reach", [0.004, 0.012, 0.08, 0.11, 0.35, 0.9])
+def test_the_labels_of_shares_and_of_money_say_where_their_ticks_are(reach: float) -> None:
+    close = 100.0 * np.cumprod(np.tile([1.0 + reach, 1.0 / (1.0 + reach), 1.0], 60))
+    bars = pd.DataFrame({"close": close}, index=pd.bdate_range("2020-01-01", periods=180))
+    path = pd.DataFrame({"date": bars.index, "seed": 0, "split": "test", "equity": 100_000 * close / close[0]})
+    path["daily_return"] = path["equity"].pct_change().fillna(0.0)
+    for axis, unit in (
+        (plots.daily_returns(bars, "AAA").axes[0].xaxis, 0.01),
+        (plots.drawdowns({"buy_and_hold": path}, "title").axes[0].yaxis, 0.01),
+        (plots.equity_curves({"buy_and_hold": path}, "title").axes[0].yaxis, 1000.0),
+    ):
+        for place in axis.get_majorticklocs():
+            label = axis.get_major_formatter()(place, None).rstrip("%k").replace(",", "")
+            assert float(label) * unit == pytest.approx(place, rel=1e-4, abs=1e-9)
+
+
 def test_an_arm_has_one_name_in_figures_and_tables() -> None:
     assert {arm: tables.arm_label(arm) for arm in plots.STYLES} == {
         arm: style.label for arm, style in plots.STYLES.items()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from math import isnan
 from pathlib import Path
-from typing import Any
 
+from llmrl_lib.book.front import command, summary
+from llmrl_lib.book.markdown import table
 from llmrl_lib.book.recorded import recorded_page, result_folder
 from llmrl_lib.book.reference import field_comments, reference_page
+from llmrl_lib.evidence.published import INCONSISTENCIES
 from llmrl_lib.experiments import Run
-from llmrl_lib.experiments.tables import arm_label, performance_table
+from llmrl_lib.experiments.tables import performance_table
 from llmrl_lib.market.features import FIELDS, GROUPS
 from llmrl_lib.settings import Quirks, TdqnSettings
 
@@ -28,7 +29,9 @@ def generated_pages(run: Run) -> dict[str, str]:
         "_generated/features.md": features_tables(),
         "_generated/quirks.md": settings_table(Quirks),
         "_generated/settings.md": settings_table(TdqnSettings),
-        "_generated/summary.md": _summary(run),
+        "_generated/summary.md": summary(run),
+        "_generated/command.md": command(run),
+        "_generated/inconsistencies.md": "\n".join(f"- {line}" for line in INCONSISTENCIES) + "\n",
         "api.md": reference_page(),
     }
     if folder := result_folder():
@@ -69,7 +72,7 @@ def settings_table(kind: type) -> str:
         for entry in fields(kind)
         if entry.name != "quirks"
     ]
-    return _table(("setting", "default", "meaning"), rows)
+    return table(("setting", "default", "meaning"), rows)
 
 
 def features_tables() -> str:
@@ -82,51 +85,17 @@ def features_tables() -> str:
             for field in FIELDS.values()
             if field.group == group
         ]
-        parts.append(f"### {group.capitalize()}\n\n{_table(head, rows)}")
+        parts.append(f"### {group.capitalize()}\n\n{table(head, rows)}")
     return "\n".join(parts)
-
-
-def _summary(run: Run) -> str:
-    """What the run is and the mean test Sharpe ratio of every arm, for the front page."""
-    performance = run.performance("test")
-    sharpe = performance.pivot_table(index="arm", columns="ticker", values="sharpe_ratio", sort=False)[
-        list(run.tickers)
-    ]
-    rows = [
-        (arm_label(arm), *(_figure(value) for value in sharpe.loc[arm]), _figure(sharpe.loc[arm].mean()))
-        for arm in sharpe.index
-    ]
-    seeds = int(run.about["seeds"])
-    learned = f"{seeds} seed{'s' * (seeds != 1)} of {run.settings.episodes} episodes"
-    intro = (
-        f"This book shows the run **{run.name}**: dataset *{run.dataset.title}*, profile *{run.profile}* ({learned})."
-    )
-    table = _table(("annual Sharpe ratio, test", *run.tickers, "mean"), rows, numbers=True)
-    dashes = "\nA dash stands where an arm is not finished; means are over the tickers that have a figure.\n"
-    absent = f"\n**Not in this book**, because nothing of theirs is finished: {', '.join(run.unfinished)}.\n"
-    notes = (dashes if sharpe.isna().to_numpy().any() else "") + (absent if run.unfinished else "")
-    return f"{intro}\n\n{table}{notes}"
-
-
-def _figure(value: float) -> str:
-    return "-" if isnan(value) else f"{value:.2f}"
 
 
 def _ticker_page(run: Run, ticker: str) -> str:
     performance = run.performance("test").query("ticker == @ticker")
-    table = performance_table(performance)
+    shown = performance_table(performance)
     head = f"# {ticker}\n\nTest years, after costs; mean over seeds, standard deviation in brackets.\n\n"
-    rows = [(name, *(str(value) for value in row)) for name, row in zip(table.index, table.to_numpy(), strict=True)]
+    rows = [(name, *(str(value) for value in row)) for name, row in zip(shown.index, shown.to_numpy(), strict=True)]
     listed = "\n\nThe pages of this ticker, in order:\n\n```{tableofcontents}\n```\n"
-    return head + _table(("", *table.columns), rows, numbers=True) + listed
-
-
-def _table(head: Iterable[str], rows: Iterable[Sequence[Any]], numbers: bool = False) -> str:
-    """A Markdown table; bars inside cells are escaped. With `numbers`, all columns but the first stand to the right."""
-    titles = list(head)
-    rule = ["---", *["---:" if numbers else "---"] * (len(titles) - 1)]
-    lines = [titles, rule, *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return head + table(("", *shown.columns), rows, numbers=True) + listed
 
 
 def _page(notebook: Path) -> str:

@@ -13,7 +13,7 @@ from llmrl_lib.evidence.published import REFERENCE_AAPL_RUNS, REFERENCE_CLASSICA
 from llmrl_lib.evidence.significance import one_sample_t
 from llmrl_lib.experiments.arms import CLASSICAL, Arm
 from llmrl_lib.experiments.runs import Run
-from llmrl_lib.metrics import ROWS_PER_YEAR
+from llmrl_lib.metrics import ROWS_PER_YEAR, sharpe_standard_error
 from llmrl_lib.settings import TdqnSettings
 
 SHOWN = {  # metric: column title and format
@@ -46,11 +46,9 @@ def or_sentence(shown: Any, sentence: str) -> Any:
 
 
 def run_table(run: Run, ticker: str) -> pd.DataFrame:
-    """What a reader must know of a run to read its figures: a row per fact, cells are text.
-
-    The standard error of an annual Sharpe ratio over T years of independent returns is about 1/sqrt(T).
-    """
-    settings, years = run.settings, len(run.dataset.test_bars(ticker)) / ROWS_PER_YEAR
+    """What a reader must know of a run to read its figures: a row per fact, cells are text."""
+    settings, days = run.settings, len(run.dataset.test_bars(ticker))
+    years = days / ROWS_PER_YEAR
     horizon = f", looks about {1 / (1 - settings.gamma):.1f} days ahead" if settings.gamma < 1 else ""
     facts = {
         "seeds": str(run.about["seeds"]),
@@ -60,9 +58,17 @@ def run_table(run: Run, ticker: str) -> pd.DataFrame:
         "rows smoothed over": str(settings.low_pass),
         "hidden layers": f"{settings.layers} of {settings.hidden} units",
         "discount": f"{settings.gamma:g}{horizon}",
+        "learning rate": f"{settings.learning_rate:g} (Adam)",
+        "experiences learned from at a time": str(settings.batch_size),
+        "experiences remembered": f"{settings.replay_capacity:,}; a step gives two",
+        "steps between copies of the network to the target": f"{settings.target_period:,}",
+        "random actions": (
+            f"{settings.epsilon_start:.0%} at first, towards {settings.epsilon_end:.0%} with a time constant of "
+            f"{settings.epsilon_decay:,.0f} steps; else the previous action in {settings.sticky:.0%}"
+        ),
         "cost of a trade": f"{100 * settings.cost_rate:g}% of its value",
         "test years": f"{years:.1f}",
-        "standard error of an annual Sharpe ratio over them": f"about {1 / np.sqrt(years):.1f}",
+        "standard error of an annual Sharpe ratio over them": f"about {sharpe_standard_error(0.0, days):.1f}",
     }
     return pd.DataFrame({"this run": facts})
 
@@ -105,6 +111,13 @@ def constant_positions(arms: Mapping[str, Arm], split: str = "test") -> pd.DataF
     return pd.DataFrame.from_dict(
         rows, orient="index", columns=["runs", "always long", "always short", "nearly constant"]
     )
+
+
+def windows_table(arms: Mapping[str, Arm]) -> pd.DataFrame:
+    """The moving averages that the classical strategies chose on the training years: rows in the short and the long one."""
+    chosen = {arm_label(name): arm.manifest.get("windows") for name, arm in arms.items() if not arm.learned}
+    rows = {label: windows for label, windows in chosen.items() if windows}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["short average, days", "long average, days"])
 
 
 def published_sharpe(run: Run, ticker: str) -> dict[str, float]:
@@ -155,6 +168,25 @@ def left_out_sentence(run: Run) -> str:
     )
 
 
+def published_sentence(run: Run) -> str:
+    """Which tickers of `run` stand beside published values, or that none does, and why; one or two sentences."""
+    compared = list(dict.fromkeys(ticker for values in published_by_source(run).values() for ticker in values))
+    apart = left_out_sentence(run)
+    if compared:
+        return " ".join(part for part in (f"Beside published values stand: {', '.join(compared)}.", apart) if part)
+    return apart or "Nobody has published results for a ticker of this run, so none stands beside a published value."
+
+
+def reference_sentence(run: Run) -> str:
+    """Why no classical strategy of `run` stands beside the reference code's figures."""
+    known = [ticker for ticker in run.tickers if ticker in REFERENCE_CLASSICAL.rows]
+    if not known:
+        return "The reference code was run on none of these tickers."
+    apart = left_out(run)
+    told = "; ".join(f"{ticker}: {apart[ticker]}" for ticker in known if ticker in apart)
+    return f"The reference code was run on other data, or with other settings, than this run ({told})."
+
+
 def replication_table(run: Run, arm: str = "unguided") -> pd.DataFrame:
     """Our test Sharpe ratio per ticker beside every published one, with the p-value of a one-sample t-test for each.
 
@@ -181,7 +213,7 @@ def replication_table(run: Run, arm: str = "unguided") -> pd.DataFrame:
 
 
 def classical_table(run: Run) -> pd.DataFrame:
-    """Test Sharpe ratios of the strategies that do not learn, ours and the reference code's on its own bars, as text.
+    """Test Sharpe ratios of the classical strategies, ours and the reference code's on its own bars, as text.
 
     Only tickers that the reference code was run on and that may be compared; without any, a table without rows.
     """

@@ -31,7 +31,7 @@ def check_dataset(path: str | Path) -> DatasetCheck:
         return DatasetCheck(False, _no_coverage(), _defect_frame(error.defects))
     defects = [defect for table, ticker in dataset.places() for defect in dataset.read(table, ticker).defects]
     missing = dataset.missing_bars()
-    defects += [*missing, *dataset.unlisted()]
+    defects += [*missing, *dataset.unlisted(), *dataset.doubts()]
     without_bars = {defect.file for defect in missing}
     for ticker in dataset.tickers:
         if f"bars/{ticker}.csv" not in without_bars and not dataset.read("bars", ticker).refused:

@@ -15,7 +15,8 @@ def monthly_coverage(dataset: Dataset, ticker: str) -> pd.DataFrame:
     Indices and options have a row per column, macro one per series (those that features use, whether they are there or
     not, and all others in the file); the other tables have one. In a daily table a month is whole with as many rows as
     the fullest daily table of the ticker has in it. Elsewhere a month counts the rows that were published in it, so a
-    quarterly table fills four months a year. Headlines count as there or not.
+    quarterly table fills four months a year. Headlines count as there or not. As in ``Dataset.coverage``, columns that a
+    file lacks do not count.
     """
     rows = {label: values.groupby(values.index).agg(["sum", "size"]) for label, values in _parts(dataset, ticker)}
     daily = [label for label in rows if label.split()[0] in _DAILY]
@@ -37,7 +38,7 @@ _DAILY = tuple(name for name, table in TABLES.items() if table.is_daily)
 def _parts(dataset: Dataset, ticker: str) -> Iterator[tuple[str, pd.Series]]:
     """Parts of tables by name: for each of their rows, indexed by its month, the share of cells that have a value."""
     bars = dataset.bars(ticker)
-    yield "bars", _filled(bars, bars.index)
+    yield "bars", _filled(dataset.read("bars", ticker).cells(TABLES["bars"]), bars.index)
     for table, frame in ((INDICES, dataset.indices), (OPTIONS, dataset.options(ticker))):
         yield from ((f"{table.name} {name}", _filled(frame[[name]], frame.index)) for name in table.numbers)
     macro = dataset.macro
@@ -47,10 +48,9 @@ def _parts(dataset: Dataset, ticker: str) -> Iterator[tuple[str, pd.Series]]:
     for name, frame in (
         ("fundamentals", dataset.fundamentals(ticker)),
         ("earnings", dataset.earnings(ticker)),
-        ("news", dataset.news(ticker)[["available_at", "headline"]]),
+        ("news", dataset.news(ticker)),
     ):
-        cells = frame.drop(columns=["available_at", "period_end"], errors="ignore")
-        yield name, _filled(cells, pd.DatetimeIndex(frame["available_at"]))
+        yield name, _filled(dataset.read(name, ticker).cells(TABLES[name]), pd.DatetimeIndex(frame["available_at"]))
 
 
 def _filled(cells: pd.DataFrame, dates: pd.Index) -> pd.Series:

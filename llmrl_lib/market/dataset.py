@@ -14,6 +14,7 @@ import pandas as pd
 
 from llmrl_lib.market.defects import DatasetError, Defect
 from llmrl_lib.market.description import FILE, read_description
+from llmrl_lib.market.doubts import folder_doubts, rows_after, span_doubts
 from llmrl_lib.market.reading import Reading, read_table
 from llmrl_lib.market.tables import BARS, TABLES, TRUTH
 
@@ -151,7 +152,7 @@ class Dataset:
         refused = [defect for reading in readings for defect in reading.refused]
         if refused:
             raise DatasetError(refused)
-        return tuple(defect for reading in readings for defect in reading.defects) + self.unlisted()
+        return tuple(defect for reading in readings for defect in reading.defects) + self.unlisted() + self.doubts()
 
     def defects_of(self, ticker: str) -> tuple[Defect, ...]:
         """What was tolerated in a ticker's tables and those about the whole market; reads no other ticker's.
@@ -162,7 +163,7 @@ class Dataset:
         refused = [defect for reading in readings for defect in reading.refused]
         if refused:
             raise DatasetError(refused)
-        return tuple(defect for reading in readings for defect in reading.defects)
+        return tuple(defect for reading in readings for defect in reading.defects) + self.doubts(ticker)
 
     def coverage(self, ticker: str | None = None) -> pd.DataFrame:
         """What there is and what is lacking: a row per table and ticker, absent tables included. Reads all of them.
@@ -170,13 +171,14 @@ class Dataset:
         With a ticker, only its tables and those about the whole market are read and told.
 
         Columns: table, ticker (blank for tables about the whole market), file (blank if absent), first, last (dates
-        in the table's first date column), rows, missing (share of blank cells in the columns beside the dates).
+        in the table's first date column), rows, missing: the share of blank cells among the figures and headlines in the
+        columns that the file has (columns that it lacks, and notes such as a headline's summary, do not count).
         """
         rows = []
         for table, owner in self.places(ticker):
             reading = self.read(table, owner)
             frame = reading.frame.reset_index() if TABLES[table].is_daily else reading.frame
-            dates, values = frame[TABLES[table].dates[0]], frame.drop(columns=list(TABLES[table].dates))
+            dates, values = frame[TABLES[table].dates[0]], reading.cells(TABLES[table])
             missing = float(values.isna().to_numpy().mean()) if values.size else float("nan")
             rows.append((table, owner or "", reading.file, dates.min(), dates.max(), len(frame), missing))
         frame = pd.DataFrame(rows, columns=["table", "ticker", "file", "first", "last", "rows", "missing"])
@@ -222,8 +224,15 @@ class Dataset:
         """The tickers named in dataset.toml that have no file of bars."""
         have = {_stem(file) for file in _csv_files(self.path / BARS.name)}
         remedy = f"add the file or take the ticker out of {FILE}"
+        is_folder = {name for name in self.tickers if (self.path / BARS.name / f"{name}.csv").is_dir()}
         return tuple(
-            Defect(f"bars/{ticker}.csv", None, "missing file", f"no such file, but {FILE} names {ticker}", remedy)
+            Defect(
+                f"bars/{ticker}.csv",
+                None,
+                "missing file",
+                f"{'this is a folder' if ticker in is_folder else 'no such file'}, but {FILE} names {ticker}",
+                remedy,
+            )
             for ticker in self.tickers
             if ticker not in have
         )
@@ -237,6 +246,27 @@ class Dataset:
             if _stem(file) not in self.tickers
             for name in [file.relative_to(self.path).as_posix()]
         )
+
+    def doubts(self, only: str | None = None) -> tuple[Defect, ...]:
+        """What looks wrong only beside the bars, the dates of dataset.toml or the rest of the folder; all tolerated.
+
+        With a ticker: what concerns its own tables.
+        """
+        found, ends = [], []
+        for ticker in self.tickers if only is None else (only,):
+            bars = self.read("bars", ticker)
+            if bars.refused or not len(bars.frame):
+                continue
+            found += span_doubts(bars.frame, bars.lines, bars.file, self.train_start, self.end)
+            ends.append(bars.frame.index[-1])
+            for table in (one for one in TABLES.values() if one.per_ticker and "available_at" in one.dates):
+                one = self.read(table.name, ticker)
+                found += rows_after(one.frame, one.lines, one.file, ends[-1])
+        if only is None:
+            macro = self.read("macro")
+            found += rows_after(macro.frame, macro.lines, macro.file, max(ends)) if ends else []
+            found += folder_doubts(self.path)
+        return tuple(found)
 
     def short_slice(self, ticker: str, part: Slice) -> Defect | None:
         """The defect of a training or test slice with too few rows to trade, if it is one."""

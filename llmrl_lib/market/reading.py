@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib.market.defects import DatasetError, Defect
+from llmrl_lib.market.doubts import column_meant
 from llmrl_lib.market.tables import Table
 from llmrl_lib.market.validation import row_defects
 
@@ -36,6 +37,14 @@ class Reading:
     frame: pd.DataFrame
     defects: tuple[Defect, ...] = ()
     file: str = ""
+    lines: tuple[int, ...] = ()  # of each row of the frame
+    columns: tuple[str, ...] = ()  # of the format that the file has; without a file: nothing is known, all count
+
+    def cells(self, table: Table) -> pd.DataFrame:
+        """The cells that count as there or missing: those of ``table.counted`` that the file has a column for."""
+        return self.frame[
+            [name for name in table.counted if name in (self.columns or self.frame) and name in self.frame]
+        ]
 
     @property
     def refused(self) -> tuple[Defect, ...]:
@@ -74,7 +83,9 @@ def read_table(folder: Path, table: Table, ticker: str | None = None) -> Reading
     frame, lines = _frame(cells, columns, table, refuse)
     defects.extend(row_defects(frame, lines, files[0], table))
     defects.sort(key=lambda defect: defect.line or 0)
-    return Reading(frame.set_index("date") if table.is_daily else frame, tuple(defects), files[0])
+    return Reading(
+        frame.set_index("date") if table.is_daily else frame, tuple(defects), files[0], tuple(lines), tuple(columns)
+    )
 
 
 def _refuse(defects: list[Defect], file: str, line: int | None, kind: str, what: str, remedy: str) -> None:
@@ -134,8 +145,21 @@ def _columns(header: list[str], file: str, table: Table, defects: list[Defect]) 
     unknown = [name for name in header if name not in table.columns]
     if unknown:
         what = f"column {', '.join(unknown)} is not part of the format"
-        defects.append(Defect(file, 1, "unknown column", what, "it is ignored", True))
+        defects.append(Defect(file, 1, "unknown column", what, f"it is ignored{_meant(unknown, header, table)}", True))
+    values = [*table.numbers, *table.texts]
+    if not any(name in header for name in values):
+        what = f"none of the table's columns is there ({', '.join(values[:6])}{', ...' * (len(values) > 6)})"
+        defects.append(
+            Defect(file, 1, "no column", what, "name the columns so; as it is, the table says nothing", True)
+        )
     return {name: header.index(name) for name in table.columns if name in header}
+
+
+def _meant(unknown: Sequence[str], header: Sequence[str], table: Table) -> str:
+    """Which columns of the format those that are not part of it may have been meant for."""
+    free = [name for name in table.columns if name not in header]
+    guesses = {name: meant for name in unknown if (meant := column_meant(name, free))}
+    return "".join(f"; did you mean {meant} by {name}?" for name, meant in guesses.items())
 
 
 def _column_remedy(header: list[str], missing: list[str]) -> str:

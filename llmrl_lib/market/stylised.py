@@ -37,7 +37,8 @@ def stylised_facts(bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     - ``volatility``: standard deviation, a year (252 days)
     - ``autocorrelation``: of r at lag 1; near 0
     - ``absolute_1``, ``absolute_20``, ``absolute_60``: of abs(r), mean over lags 1-5, 18-22, 55-65; positive, decaying slowly
-    - ``tail_index``: Hill's estimator (1975) on the largest 5% of abs(r - mean); 3 to 5 for stocks
+    - ``tail_index``: Hill's estimator (1975) on the largest 5% of abs(r - mean); 3 to 5 for stocks; nan where fewer
+      than 5% of r are not zero
     - ``leverage``: correlation of r with r^2 on later days, mean over lags 1-10; negative
     - ``cross_correlation``: mean correlation of r with the other tickers on common dates; nan for a single one
 
@@ -58,7 +59,7 @@ def stylised_facts(bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             "absolute_1": np.mean([_lagged(size, size, lag) for lag in range(1, 6)]),
             "absolute_20": np.mean([_lagged(size, size, lag) for lag in range(18, 23)]),
             "absolute_60": np.mean([_lagged(size, size, lag) for lag in range(55, 66)]),
-            "tail_index": hill_index(values - values.mean()),
+            "tail_index": hill_index(values - values.mean()) if (values != 0.0).mean() > TAIL else np.nan,
             "leverage": np.mean([_lagged(values, values**2, lag) for lag in range(1, 11)]),
             "cross_correlation": together[ticker].drop(ticker).mean(),
         }
@@ -70,19 +71,21 @@ def real_facts() -> pd.DataFrame:
     return pd.DataFrame.from_dict(_REAL, orient="index", columns=list(FACTS)).rename_axis("ticker")
 
 
-def beside_real_stocks(bars: Mapping[str, pd.DataFrame], ticker: str) -> pd.DataFrame:
+def beside_real_stocks(bars: Mapping[str, pd.DataFrame], ticker: str | None = None) -> pd.DataFrame:
     """The facts of ``ticker`` beside the mean of all tickers in ``bars``, and mean and range of real stocks; a row per fact.
 
-    Cells are text. Tickers with too few returns or a price that never moves are left out; if ``ticker`` is one of them,
-    there are no rows.
+    Without a ticker, the mean alone stands beside the real stocks. Cells are text. Tickers with too few returns or a price
+    that never moves are left out; if ``ticker`` is one of them, or none is left, there are no rows.
     """
     usable = {name: frame for name, frame in bars.items() if _enough(frame["close"].pct_change().iloc[1:])}
-    if ticker not in usable:
-        return pd.DataFrame(columns=[ticker])
+    if not usable or (ticker is not None and ticker not in usable):
+        return pd.DataFrame(columns=[ticker or "mean"])
     ours, real = stylised_facts(usable), real_facts()
-    columns = {ticker: ours.loc[ticker]}
+    columns = {} if ticker is None else {ticker: ours.loc[ticker]}
     if len(usable) > 1:
         columns[f"mean of {len(usable)} tickers"] = ours.mean()
+    elif ticker is None:
+        columns[next(iter(usable))] = ours.iloc[0]
     columns["real stocks"] = real.mean()
     table = pd.DataFrame(columns).map(lambda value: "-" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}")
     table["their range"] = [f"{real[name].min():.2f} to {real[name].max():.2f}" for name in table.index]
@@ -90,10 +93,17 @@ def beside_real_stocks(bars: Mapping[str, pd.DataFrame], ticker: str) -> pd.Data
 
 
 def hill_index(values: np.ndarray, share: float = TAIL) -> float:
-    """Hill's tail index: k / sum of ln(x_i / x_{k+1}) over the k largest absolute values, k = ``share`` of them."""
+    """Hill's tail index: k / sum of ln(x_i / x_{k+1}) over the k largest absolute values, k = ``share`` of them.
+
+    nan where there is no tail to measure: value k + 1 is zero (fewer than ``share`` of the values differ from it), or none
+    of the k largest is larger than it.
+    """
     ordered = np.sort(np.abs(values))[::-1]
     largest = max(1, int(share * len(ordered)))
-    return float(largest / np.log(ordered[:largest] / ordered[largest]).sum())
+    threshold = ordered[largest]
+    if threshold == 0.0 or ordered[0] == threshold:
+        return float("nan")
+    return float(largest / np.log(ordered[:largest] / threshold).sum())
 
 
 def _enough(returns: pd.Series) -> bool:
@@ -101,5 +111,6 @@ def _enough(returns: pd.Series) -> bool:
 
 
 def _lagged(earlier: np.ndarray, later: np.ndarray, lag: int) -> float:
-    """Correlation of ``earlier`` with ``later`` that many days on."""
-    return float(np.corrcoef(earlier[:-lag], later[lag:])[0, 1])
+    """Correlation of ``earlier`` with ``later`` that many days on; nan where one of them does not vary."""
+    before, after = earlier[:-lag], later[lag:]
+    return float(np.corrcoef(before, after)[0, 1]) if before.std() > 0.0 and after.std() > 0.0 else float("nan")

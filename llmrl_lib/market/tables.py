@@ -36,6 +36,11 @@ class Table:
         leading = (self.group,) if self.group else ()
         return tuple(dict.fromkeys((*leading, *self.dates, *self.texts, *self.numbers)))
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The columns whose blank cells count as missing: figures, and texts that must be there; notes do not count."""
+        return tuple(name for name in self.columns if name in self.numbers or name in self.filled)
+
     def empty(self) -> pd.DataFrame:
         """A frame without rows, with the right columns, types and index."""
         frame = pd.DataFrame(

@@ -4,13 +4,14 @@ What the TDQN benchmark was run on is tolerated and counted (zero volume, a divi
 [low, high]); what no market can have produced is refused.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from llmrl_lib.market.defects import Defect
-from llmrl_lib.market.tables import BARS, MACRO, Table
+from llmrl_lib.market.doubts import bars_doubts, late_publications, share_doubts, tolerated
+from llmrl_lib.market.tables import BARS, FUNDAMENTALS, MACRO, Table
 
 RAW_CLOSE_SLACK = 0.001  # share of the price: raw_close and the day's range come from sources that round differently
 
@@ -20,10 +21,13 @@ def row_defects(frame: pd.DataFrame, lines: Sequence[int], file: str, table: Tab
     found = [*_order(frame, lines, file, table), *_signs(frame, lines, file, table)]
     if "period_end" in table.dates or "period" in table.dates:
         found += _availability(frame, lines, file, table)
+        found += late_publications(frame, lines, file, table)
     if table.is_daily:
         found += _weekends(frame, lines, file)
     if table is BARS:
-        found += _bars(frame, lines, file)
+        found += [*_bars(frame, lines, file), *bars_doubts(frame, lines, file)]
+    if table is FUNDAMENTALS:
+        found += share_doubts(frame, lines, file)
     if table is MACRO:
         found += _early_releases(frame, lines, file)
     return found
@@ -74,7 +78,7 @@ def _early_releases(frame: pd.DataFrame, lines: Sequence[int], file: str) -> lis
         chosen = frame["frequency"] == frequency
         ends[chosen] = frame["period"][chosen] + pd.DateOffset(months=months)
     early = (frame["available_at"] < ends - pd.Timedelta(days=1)) & (frame["available_at"] >= frame["period"])
-    return _tolerated(
+    return tolerated(
         early,
         lines,
         file,
@@ -88,7 +92,7 @@ def _early_releases(frame: pd.DataFrame, lines: Sequence[int], file: str) -> lis
 
 def _weekends(frame: pd.DataFrame, lines: Sequence[int], file: str) -> list[Defect]:
     date = frame["date"]
-    return _tolerated(
+    return tolerated(
         date.dt.day_of_week >= 5,
         lines,
         file,
@@ -108,9 +112,9 @@ def _bars(frame: pd.DataFrame, lines: Sequence[int], file: str) -> list[Defect]:
         what = f"volume {volume[row]:.10g} is negative"
         found.append(Defect(file, lines[row], "negative volume", what, "correct the value or leave it blank"))
     filler = "a filler row for a holiday? cleaning interpolates it"
-    found += _tolerated(volume == 0.0, lines, file, "zero volume", lambda _: "volume is 0", filler)
+    found += tolerated(volume == 0.0, lines, file, "zero volume", lambda _: "volume is 0", filler)
     blank = "cleaning interpolates it"
-    found += _tolerated(volume.isna(), lines, file, "missing volume", lambda _: "volume is missing", blank)
+    found += tolerated(volume.isna(), lines, file, "missing volume", lambda _: "volume is missing", blank)
     adjusted = "scale open, high and low by close / raw_close before mixing them with close"
     for column, slack, remedy in (
         ("open", 0.0, "check the row against its source"),
@@ -126,7 +130,7 @@ def _outside(
     frame: pd.DataFrame, column: str, slack: float, lines: Sequence[int], file: str, remedy: str
 ) -> list[Defect]:
     price, low, high = frame[column], frame["low"], frame["high"]
-    return _tolerated(
+    return tolerated(
         (low <= high) & ((price < low * (1.0 - slack)) | (price > high * (1.0 + slack))),
         lines,
         file,
@@ -134,24 +138,6 @@ def _outside(
         lambda row: f"{column} {price[row]:.10g} outside [{low[row]:.10g}, {high[row]:.10g}]",
         remedy,
     )
-
-
-def _tolerated(
-    mask: pd.Series,
-    lines: Sequence[int],
-    file: str,
-    kind: str,
-    describe: Callable[[int], str],
-    remedy: str,
-) -> list[Defect]:
-    """One record for all rows of a kind: the first line, and how many there are."""
-    rows = _rows(mask)
-    if not rows:
-        return []
-    what = describe(rows[0])
-    if len(rows) > 1:
-        what = f"{len(rows)} of {len(lines)} rows, the first: {what}"
-    return [Defect(file, lines[rows[0]], kind, what, remedy, True, len(rows))]
 
 
 def _rows(mask: pd.Series) -> list[int]:

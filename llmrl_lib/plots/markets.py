@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from llmrl_lib.plots.style import STYLES, dates_on, legend_below, mark_split, panels
+from llmrl_lib.plots.style import STYLES, dates_on, legend_below, mark_split, panels, percent
 
 INK = STYLES["unguided"].colour
 
@@ -38,7 +38,7 @@ def daily_returns(bars: pd.DataFrame, ticker: str) -> Figure:
         axes.plot(middle, normal, color="#222222", linestyle="--", label="normal, same mean and deviation")
         axes.set(title=f"{ticker}: daily returns", xlabel="return of one day", ylabel="days", yscale="log")
         axes.set_ylim(0.7)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axes.xaxis.set_major_formatter(percent)
         legend_below(figure)
     return figure
 

@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 WIDTH = 5.0  # inches; 10 point letters are 9 pixels high on a phone, where a figure is about 330 pixels wide
 LOW, HIGH = 0.1, 0.9  # quantiles over seeds that shaded bands show
@@ -160,12 +160,17 @@ def by_seed(table: pd.DataFrame, index: str, column: str) -> pd.DataFrame:
 
 def share_axis(axes: Axes) -> None:
     """Fractions as percentages along the side."""
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(percent)
+
+
+def percent(value: float, _: object = None) -> str:
+    """A fraction as a percentage with as many digits as it needs: a tick at 2.5% says so."""
+    return f"{round(100 * value, 6) + 0.0:g}%"
 
 
 def thousands(axes: Axes) -> None:
-    """Money in thousands along the side."""
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k" if value else "0")
+    """Money in thousands along the side, with as many digits as a tick needs."""
+    axes.yaxis.set_major_formatter(lambda value, _: f"{round(value / 1000, 6):,.6g}k" if value else "0")
 
 
 def spread(count: int) -> np.ndarray:

@@ -41,7 +41,7 @@ def test_months_are_whole_partly_filled_or_empty(make_folder: MakeFolder) -> Non
     there = {name: table.columns[table.loc[name].notna()].month.tolist() for name in table.index}
     assert (there["macro GDP"], there["macro RAIN"], there["macro ISM_PMI"]) == ([2], [4], [])
     assert (there["earnings"], there["news"]) == ([1, 4], [6])
-    assert table.loc["earnings"].dropna().tolist() == [0.25, 0.5]
+    assert table.loc["earnings"].dropna().tolist() == [0.5, 1.0]  # of the two columns that the file has
     assert list(table.index).index("macro GDP") < list(table.index).index("macro RAIN")
 
 

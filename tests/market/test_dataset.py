@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small_datasets import DESCRIPTION, MakeFolder, plain_bars
 
-from llmrl_lib.market import DatasetError, check_dataset, load_dataset
+from llmrl_lib.market import DatasetError, check_dataset, load_dataset, monthly_coverage
 
 
 def test_the_description_is_read(make_folder: MakeFolder) -> None:
@@ -161,7 +161,7 @@ def test_changing_a_frame_changes_nothing_else(make_folder: MakeFolder) -> None:
     dataset = load_dataset(make_folder())
     bars = dataset.bars("AAA")
     bars.loc[:, "close"] = 0.0
-    assert (dataset.bars("AAA")["close"] == 10.5).all()
+    assert dataset.bars("AAA")["close"].min() == 10.4
 
 
 def test_the_hash_depends_on_names_and_bytes_of_the_tables_alone(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -206,9 +206,29 @@ def test_coverage_tells_what_is_there_and_what_is_lacking(make_folder: MakeFolde
     bars, levels, news = coverage.loc[("bars", "AAA")], coverage.loc[("indices", "")], coverage.loc[("news", "AAA")]
     assert (bars["file"], bars["rows"], bars["missing"]) == ("bars/AAA.csv", 262, 0.0)
     assert (bars["first"], bars["last"]) == (pd.Timestamp("2020-01-01"), pd.Timestamp("2020-12-31"))
-    assert (levels["rows"], levels["missing"]) == (2, 9 / 12)
+    assert (levels["rows"], levels["missing"]) == (2, 1 / 4)  # of the two columns that the file has
     assert (news["file"], news["rows"]) == ("", 0)
     assert pd.isna(news["first"])
+
+
+def test_what_a_file_has_no_column_for_and_notes_are_not_missing(make_folder: MakeFolder) -> None:
+    files: dict[str, str | bytes | list[str]] = {
+        "news/AAA.csv": "available_at,headline,summary\n2020-01-02,one,\n2020-01-03,two,\n",
+        "fundamentals/AAA.csv": [
+            "period_end,available_at,revenue,equity",
+            "2019-12-31,2020-01-30,5,6",
+            "2020-03-31,2020-04-30,5,",
+        ],
+        "macro.csv": "series,period,available_at,value,unit\nGDP,2019-10-01,2020-01-30,5,\n",
+        "earnings/AAA.csv": "period_end,available_at\n2019-12-31,2020-01-30\n",
+    }
+    dataset = load_dataset(make_folder(files))
+    missing = dataset.coverage().set_index(["table", "ticker"])["missing"]
+    assert missing["news", "AAA"] == missing["macro", ""] == 0.0
+    assert missing["fundamentals", "AAA"] == 0.25
+    assert pd.isna(missing["earnings", "AAA"])
+    months = monthly_coverage(dataset, "AAA").loc["fundamentals"].dropna()
+    assert 1.0 - months.mean() == missing["fundamentals", "AAA"]  # a row in each of two months
 
 
 def test_check_of_a_faultless_dataset(make_folder: MakeFolder) -> None:
@@ -219,7 +239,7 @@ def test_check_of_a_faultless_dataset(make_folder: MakeFolder) -> None:
 
 
 def test_check_collects_everything_and_does_not_raise(make_folder: MakeFolder) -> None:
-    lines = [line.replace(",10.5,", ",ten,") for line in plain_bars()]
+    lines = [line.replace(",10.5,", ",ten,").replace(",10.4,", ",ten,") for line in plain_bars()]
     toml = DESCRIPTION.replace('"BBB"]', '"BBB", "CCC", "DDD"]')
     short = plain_bars("2020-05-01", "2020-12-31")
     short[3] = short[3].replace(",1000", ",0")
@@ -232,8 +252,9 @@ def test_check_collects_everything_and_does_not_raise(make_folder: MakeFolder) -
     assert found.loc[("refused", "bars/CCC.csv", "missing file"), "count"] == 1
     assert found.loc[("refused", "bars/DDD.csv", "empty file"), "count"] == 1
     assert found.loc[("tolerated", "bars/BBB.csv", "zero volume"), ["count", "line"]].tolist() == [1, 4]
-    assert len(found) == 5
-    assert check.defects["severity"].tolist() == ["refused"] * 4 + ["tolerated"]
+    assert found.loc[("tolerated", "bars/BBB.csv", "late first bar"), ["count", "line"]].tolist() == [1, 2]
+    assert len(found) == 6
+    assert check.defects["severity"].tolist() == ["refused"] * 4 + ["tolerated"] * 2
 
 
 def test_check_of_a_broken_description_is_an_outcome(tmp_path: Path) -> None:

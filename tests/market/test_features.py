@@ -68,6 +68,7 @@ def test_what_is_available_was_known_on_the_date_and_has_a_day(whole: Dataset) -
 def test_every_column_of_the_option_table_is_a_field(make_folder: MakeFolder) -> None:
     rows = [f"{day:%Y-%m-%d},{20 + place},{18 + 2 * place},{3 - place}" for place, day in enumerate(DAYS[:40])]
     files = {"options/AAA.csv": [f"date,{','.join(OPTIONS.numbers)}", *rows]}
+    files["bars/AAA.csv"] = bar_lines(np.full(len(DAYS), 10.5), DAYS)
     record = features(load_dataset(make_folder(files)), "AAA", DAYS[30])
     assert [record[name].value for name in OPTIONS.numbers] == [50.0, 78.0, -27.0]
     assert [record[f"{name}_change_20d"].value for name in OPTIONS.numbers] == [20.0, 40.0, -20.0]
@@ -144,7 +145,8 @@ def test_bars_alone_are_enough(make_folder: MakeFolder) -> None:
 
 
 def test_constant_prices_have_no_strength_and_no_deviation(make_folder: MakeFolder) -> None:
-    record = features(load_dataset(make_folder()), "AAA", "2020-12-31")
+    bars = {"bars/AAA.csv": bar_lines(np.full(len(DAYS), 10.5), DAYS)}
+    record = features(load_dataset(make_folder(bars)), "AAA", "2020-12-31")
     for name in ("rsi_14", "sma_20_zscore", "macd_zscore", "atr_14_zscore", "vwap_20_zscore", "rsi_14_slope", "beta"):
         assert record[name].value is None, name
     assert record["sma_200"].value == pytest.approx(10.5)
@@ -156,7 +158,7 @@ def test_constant_prices_have_no_strength_and_no_deviation(make_folder: MakeFold
 
 def test_a_weekend_row_is_a_trading_day_that_knows_fridays_index(make_folder: MakeFolder) -> None:
     indices = [f"{day:%Y-%m-%d},{1000 + place},1.5" for place, day in enumerate(DAYS)]
-    bars = bar_lines(np.full(len(DAYS), 50.0), DAYS)
+    bars = bar_lines(50.0 + np.arange(len(DAYS)) % 2, DAYS)
     saturday = bars[-1].replace("2020-12-31", "2021-01-02")
     files = {
         "indices.csv": ["date,spx_close,dgs10", *indices],

@@ -32,7 +32,23 @@ def test_known_defects_are_tolerated_and_counted(real: Dataset) -> None:
     assert count(real, "bars/SIE.DE.csv", "zero volume") == 6
     assert count(real, "bars/0700.HK.csv", "open outside [low, high]") == 1
     kinds = {defect.kind for defect in real.defects}
-    assert kinds == {"close outside [low, high]", "open outside [low, high]", "zero volume"}
+    assert kinds == {
+        "close outside [low, high]",
+        "open outside [low, high]",
+        "zero volume",
+        "late first bar",
+        "jump of the implied shares",
+    }
+
+
+def test_what_is_doubted_is_true_of_these_companies(real: Dataset) -> None:
+    doubted: dict[str, list[str]] = {defect.kind: [] for defect in real.defects}
+    for defect in real.defects:
+        doubted[defect.kind].append(defect.file)
+    assert doubted["late first bar"] == ["bars/META.csv", "bars/TWTR.csv"]  # listed in May 2012 and in November 2013
+    assert doubted["jump of the implied shares"] == [
+        "fundamentals/TSLA.csv"
+    ]  # per share before the split of 2020 until 2013
 
 
 def test_missing_values_stay_missing(real: Dataset) -> None:

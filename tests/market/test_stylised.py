@@ -52,6 +52,21 @@ def test_hill_finds_the_index_of_a_pareto_tail_and_of_a_hand_made_one() -> None:
     assert hill_index(values) == pytest.approx(2 / (np.log(4.0) + np.log(2.0)))
 
 
+@pytest.mark.parametrize("values", [np.array([0.01, *[0.0] * 199]), np.full(200, 0.01)])
+def test_there_is_no_tail_index_without_a_tail(values: np.ndarray) -> None:
+    assert np.isnan(hill_index(values))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_price_that_hardly_ever_moves_has_no_tail_index() -> None:
+    for moves in ([0.01], [0.01, 0.01], [0.01, -0.01]):
+        returns = np.zeros(200)
+        returns[50 : 50 + len(moves)] = moves
+        table = beside_real_stocks({"QUIET": bars(returns)}, "QUIET")["QUIET"]
+        assert table["tail index (Hill)"] == "-"
+        assert table["volatility, a year"] in ("0.01", "0.02")
+
+
 @pytest.mark.parametrize("returns", [np.zeros(200), np.full(129, 0.01)])
 def test_prices_without_facts_are_refused(returns: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"FLAT has \d+ daily returns; 130 that are not all equal"):
@@ -103,3 +118,8 @@ def test_a_ticker_stands_beside_real_stocks() -> None:
     alone = beside_real_stocks({"A": every["A"]}, "A")
     assert alone.columns.tolist() == ["A", "real stocks", "their range"]
     assert alone.loc["correlation with other tickers", "A"] == "-"
+    together = beside_real_stocks(every)
+    assert together.columns.tolist() == ["mean of 2 tickers", "real stocks", "their range"]
+    assert together["mean of 2 tickers"].tolist() == table["mean of 2 tickers"].tolist()
+    assert beside_real_stocks({"A": every["A"]}).columns.tolist() == ["A", "real stocks", "their range"]
+    assert not len(beside_real_stocks({"FLAT": every["FLAT"]}))

@@ -45,10 +45,11 @@ def company_bars(
     high = np.round(np.maximum(opening, raw_close) * (1.0 + 0.4 * spread * np.abs(up)), 4)
     low = np.round(np.minimum(opening, raw_close) * (1.0 - np.minimum(0.4 * spread * np.abs(down), 0.3)), 4)
     excitement = 1.0 + 0.08 * crowd + 3.0 * np.abs(total)
-    volume = np.round(company.shares_traded * excitement**2 * excitement**2 / 100.0) * 100.0 * factors
+    traded = company.shares_traded * factors[0] / factors  # a split multiplies what trades: adjusted volume goes on
+    paid_volume = np.round(traded * excitement**2 * excitement**2 / 100.0) * 100.0
     later = np.concatenate([np.cumprod((1.0 - payout)[::-1])[::-1][1:], [1.0]])  # dividends still to come
-    columns = {"open": opening, "high": high, "low": low, "close": np.round(raw_close * later, 4), "volume": volume}
-    return Prices({**columns, "raw_close": raw_close}, splits)
+    columns = {"open": opening, "high": high, "low": low, "close": np.round(raw_close * later, 4)}
+    return Prices({**columns, "volume": paid_volume * factors, "raw_close": raw_close}, splits)
 
 
 def _paid_prices(

@@ -1,0 +1,133 @@
+"""The front page of a book: what the run is, how every arm did on the test years, and what may be concluded from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from llmrl_lib.book.markdown import table
+from llmrl_lib.experiments import Run
+from llmrl_lib.experiments.tables import arm_label, published_sentence
+from llmrl_lib.metrics import sharpe_standard_error
+from llmrl_lib.settings import TdqnSettings, profile_names
+
+PUBLISHED_SEEDS = 25  # of the guided paper's replication, each of TdqnSettings().episodes
+
+
+def summary(run: Run) -> str:
+    """What the run is, the test Sharpe ratio of every arm, and how far it carries; Markdown."""
+    performance = run.performance("test")
+    groups = performance.groupby(["arm", "ticker"], sort=False)["sharpe_ratio"]
+    mean, deviation = (
+        made.unstack("ticker").reindex(columns=list(run.tickers)) for made in (groups.mean(), groups.std())
+    )
+    arms = list(dict.fromkeys(performance["arm"]))
+    rows: list[Sequence[Any]] = [
+        (
+            arm_label(arm),
+            *(_figure(mean.loc[arm, ticker], deviation.loc[arm, ticker]) for ticker in run.tickers),
+            _figure(mean.loc[arm].mean()),
+        )
+        for arm in arms
+    ]
+    errors = standard_errors(run)
+    rows.append(("*standard error of any of them*", *(f"*{errors[ticker]:.2f}*" for ticker in run.tickers), ""))
+    notes = ["In brackets the standard deviation over seeds." if deviation.notna().to_numpy().any() else ""]
+    if mean.isna().to_numpy().any():
+        notes.append("A dash stands where an arm is not finished; means are over the tickers that have a figure.")
+    paragraphs = [
+        _intro(run),
+        table(("annual Sharpe ratio, test", *run.tickers, "mean"), rows, numbers=True).rstrip("\n"),
+        " ".join(note for note in notes if note),
+        f"**Not in this book**, because nothing of theirs is finished: {', '.join(run.unfinished)}."
+        if run.unfinished
+        else "",
+        _errors_told(errors),
+        conclusion(run),
+        published_sentence(run),
+        _invented() if run.dataset.has_truth else "",
+    ]
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
+
+
+def command(run: Run) -> str:
+    """The two commands that made the run and its book, with folders named from the nearest one that holds both."""
+    data, out = run.dataset_path, run.path.resolve()
+    above = Path(os.path.commonpath([data.resolve().parent, out.parent]))
+    near = above != Path(above.anchor)
+    dataset, folder = (_from(above, place) if near else f"PATH/TO/{place.name}" for place in (data.resolve(), out))
+    profile = run.profile if run.profile in profile_names() else f"{run.profile}.toml"
+    every = set(run.about["tickers"]) == set(run.dataset.tickers)
+    chosen = "" if every else f" --tickers {','.join(run.about['tickers'])}"
+    return f"```\nllmrl run --dataset {dataset}{chosen} --profile {profile} --out {folder}\nllmrl book {folder}\n```\n"
+
+
+def standard_errors(run: Run) -> pd.Series:
+    """The standard error of an annual Sharpe ratio over the test days of each ticker, taken at buy and hold's."""
+    performance = run.performance("test")
+    held = performance[performance["arm"] == "buy_and_hold"].set_index("ticker")["sharpe_ratio"]
+    return pd.Series(
+        {
+            ticker: sharpe_standard_error(float(held.get(ticker, 0.0)), len(run.dataset.test_bars(ticker)))
+            for ticker in run.tickers
+        }
+    )
+
+
+def conclusion(run: Run) -> str:
+    """What may be concluded from a run of so many seeds and episodes, in a sentence."""
+    settings, seeds, whole = run.settings, int(run.about["seeds"]), TdqnSettings()
+    made = f"{seeds} seed{'s' * (seeds != 1)} of {settings.episodes} episode{'s' * (settings.episodes != 1)}"
+    published = f"{PUBLISHED_SEEDS} runs of {whole.episodes}"
+    if (settings.hidden, settings.layers) != (whole.hidden, whole.layers):
+        what = f"that the machinery runs, and nothing about any method: {made}, with another network than the published one, "
+        what += f"are far too short to compare with {published}"
+    elif settings.episodes < whole.episodes:
+        what = f"nothing about any method: {made} are far too short to compare with the published {published}"
+    elif seeds < PUBLISHED_SEEDS:
+        what = f"how an agent trained as long as the published ones behaves; {made} are few beside {published}"
+    else:
+        what = f"how the agent behaves under the published protocol, {made}; less than a standard error is no finding"
+    return f"**What may be concluded:** {what}."
+
+
+def _intro(run: Run) -> str:
+    seeds = int(run.about["seeds"])
+    learned = f"{seeds} seed{'s' * (seeds != 1)} of {run.settings.episodes} episodes"
+    return (
+        f"This book shows the run **{run.name}**: dataset *{run.dataset.title}*, profile *{run.profile}* ({learned})."
+    )
+
+
+def _errors_told(errors: pd.Series) -> str:
+    low, high = f"{errors.min():.1f}", f"{errors.max():.1f}"
+    size = low if low == high else f"{low} to {high}"
+    return (
+        f"The standard error comes from the number of test days alone (Lo 2002): about {size} on each figure, for whatever "
+        "strategy, because there is one price path. More seeds do not shrink it, and a figure within twice "
+        "that of zero is not told from zero."
+    )
+
+
+def _invented() -> str:
+    return (
+        "**The market is invented**: nothing here speaks of any real stock. Where trend following does well on it, the "
+        "market was made so: the drifts of its prices last for weeks (half of one is left after 27 days), which is what a "
+        "crossing of moving averages looks for, and far stronger than in real markets. *Method, The embedded market* has "
+        "the law."
+    )
+
+
+def _from(above: Path, place: Path) -> str:
+    return Path(os.path.relpath(place, above)).as_posix()
+
+
+def _figure(value: float, deviation: float = float("nan")) -> str:
+    if isnan(value):
+        return "-"
+    return f"{value:.2f}" + ("" if isnan(deviation) else f" ({deviation:.2f})")

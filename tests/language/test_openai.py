@@ -281,8 +281,10 @@ def test_nobody_there_ends_every_request(chat_server):
 
 
 def test_a_server_without_the_protocols_path_is_told(chat_server):
+    chat = OpenAIChat("any", chat_server.url.removesuffix("/v1"), concurrency=2)
     with pytest.raises(ServerError, match="base_url usually ends in /v1"):
-        OpenAIChat("any", chat_server.url.removesuffix("/v1"))(ASK)
+        list(chat.many([Request(ASK)] * 50))
+    assert chat_server.calls <= 5
 
 
 def test_an_unknown_model_and_a_wrong_key_end_every_request(monkeypatch):

@@ -157,9 +157,10 @@ def test_misread_evidence_is_found(features, strategy):
     evidence = (
         Evidence("vix", right, "bearish"),
         Evidence("vix", f"{right} points", "bearish"),
+        Evidence("return_week_1", f"{values_shown(prompt, features)['return_week_1']}%", "bullish"),
         Evidence("skew_30d", "not available", "neutral"),
         Evidence("news", "orders", "bullish"),
         Evidence("vix", "99", "bearish"),
         Evidence("skew_30d", "3.1", "bearish"),
     )
-    assert misread(strategy(evidence=evidence), prompt, without) == list(evidence[4:])
+    assert misread(strategy(evidence=evidence), prompt, without) == list(evidence[-2:])

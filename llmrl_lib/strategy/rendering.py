@@ -169,7 +169,8 @@ def misread(strategy: Strategy, prompt: Prompt, features: Features) -> list[Evid
     return [
         item
         for item in strategy.evidence
-        if item.feature in prompt.features and item.value.strip().split(" ")[0].rstrip("%") != texts.get(item.feature, "not")
+        if item.feature in prompt.features
+        and item.value.strip().split(" ")[0].rstrip("%") != texts.get(item.feature, "not")
     ]
 
 

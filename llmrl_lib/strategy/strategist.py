@@ -154,7 +154,8 @@ def decisions(
     rows = tuple(range(first, last, every))
     if not rows:
         span = f"{bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}"
-        raise ValueError(f"{ticker} has no trading day from {start} on and before {end}; its bars are of {span}")
+        wanted = f"from {pd.Timestamp(start):%Y-%m-%d} on and before {pd.Timestamp(end):%Y-%m-%d}"
+        raise ValueError(f"{ticker} has no trading day {wanted}; its bars are of {span}")
     table = feature_table(dataset, ticker, [bars.index[row] for row in rows])
     return Decisions(ticker, tuple(table.rows()), rows, bars["close"].to_numpy("float64"))
 

@@ -16,7 +16,7 @@ from functools import cache, partial
 from importlib import resources
 from typing import Any
 
-from llmrl_lib.language.fencing import clean
+from llmrl_lib.language.fencing import LONGEST, clean
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.market.description import FILE
 
@@ -94,10 +94,15 @@ def anonymise(texts: Sequence[str], ticker: str, known: Mapping[str, Names]) -> 
     return [marks.written(line) for line in marked]
 
 
-def without_known_names(texts: Sequence[str], ticker: str, known: Mapping[str, Names]) -> list[str]:
-    """The same for known names and dates alone: for what a model wrote, who may have recognised the company and named it."""
+def without_known_names(
+    texts: Sequence[str], ticker: str, known: Mapping[str, Names], longest: int = LONGEST
+) -> list[str]:
+    """The same for known names and dates alone: for what a model wrote, who may have recognised the company and named it.
+
+    Texts are cut with a remark to `longest` characters.
+    """
     marks, patterns = _Marks(), _known_patterns(ticker, known)
-    return [marks.written(_without_known(clean(text), patterns, marks)) for text in texts]
+    return [marks.written(_without_known(clean(text, longest), patterns, marks)) for text in texts]
 
 
 class _Marks:

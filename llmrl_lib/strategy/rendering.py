@@ -175,7 +175,7 @@ def misread(strategy: Strategy, prompt: Prompt, features: Features) -> list[Evid
         item
         for item in strategy.evidence
         if item.feature in prompt.features
-        and item.value.strip().split(" ")[0].rstrip("%") != texts.get(item.feature, "not")
+        and item.value.strip().split(" ")[0].lstrip("+").rstrip("%") != texts.get(item.feature, "not")
     ]
 
 

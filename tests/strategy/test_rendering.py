@@ -166,7 +166,7 @@ def test_misread_evidence_is_found(features, strategy):
     evidence = (
         Evidence("vix", right, "bearish"),
         Evidence("vix", f"{right} points", "bearish"),
-        Evidence("return_week_1", f"{values_shown(prompt, features)['return_week_1']}%", "bullish"),
+        Evidence("vwap_20_gap", f"+{values_shown(prompt, features)['vwap_20_gap']}%", "bullish"),
         Evidence("skew_30d", "not available", "neutral"),
         Evidence("news", "orders", "bullish"),
         Evidence("vix", "99", "bearish"),

@@ -53,7 +53,7 @@ class Prompt:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hexadecimal) of all that it holds, so that a change without a new version is noticed."""
+        """SHA-256 (hexadecimal) of all that it holds; strategies keep it, so that a change without a new version shows."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def meaning(self, feature: str) -> str:

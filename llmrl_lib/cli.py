@@ -5,6 +5,7 @@ Every expected error is one sentence on standard error and exit code 2; a run wi
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -119,12 +120,14 @@ def strategies(
     prices: Annotated[Path | None, typer.Option(help="TOML file with prices that go before the package's.")] = None,
     free: Annotated[bool, typer.Option("--free", help="The model costs nothing.")] = False,
     logprobs: Annotated[int, typer.Option(help="Alternatives per token; 0 asks for no log-probabilities.", min=0)] = 5,
+    max_tokens: Annotated[int, typer.Option(help="Longest reply of the strategist, in tokens.", min=1)] = 2048,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a reply, per attempt.", min=0.001)] = 120.0,
     concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 8,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and cost; ask nothing.")] = False,
     debug: Debug = False,
 ) -> None:
     """Make monthly strategies with a language model. Replies are kept, so the command can be repeated without cost."""
-    with _plain_errors(debug):
+    with _plain_errors(debug), _second_interrupt_ends_at_once():
         from llmrl_lib.experiments import strategies as work
         from llmrl_lib.language.budget import Budget
         from llmrl_lib.language.ledger import ledger
@@ -136,13 +139,16 @@ def strategies(
 
         known = load_prices(prices, free=[model] if free else [])
         named = [name.strip() for name in tickers.split(",") if name.strip()]
-        ask = Ask(top_logprobs=logprobs or None)
+        ask = Ask(top_logprobs=logprobs or None, max_tokens=max_tokens)
         wanted = work.order(load_dataset(dataset), named, prompt, start or None, end or None, draws, ask)
-        chat = OpenAIChat(model, base_url or None, concurrency=concurrency)
+        chat = OpenAIChat(model, base_url or None, concurrency=concurrency, timeout=timeout)
         budget = None if budget_usd is None or dry_run else Budget(budget_usd, known)
         replay = Replay(out, chat, purpose=wanted.label, budget=budget)
         console = _console()
-        _print_frame(console, work.cost_of(wanted, replay, known), "What is asked (tokens and costs are estimates)")
+        costs = work.cost_of(wanted, replay, known)
+        _print_frame(console, costs, "What is asked (tokens and costs are estimates)")
+        if costs["usd"].isna().any():
+            print(f"No price is known for {model!r}: give one with --prices, or say --free.")
         if dry_run:
             return
         with console.status("asking") as status:
@@ -181,6 +187,29 @@ def _plain_errors(debug: bool) -> Iterator[None]:
         raise typer.Exit(FAILED if hasattr(error, "failures") else WRONG_INPUT) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _second_interrupt_ends_at_once() -> Iterator[None]:
+    """The first Ctrl-C waits for the requests in flight, which are paid for, and says so; another one leaves them.
+
+    What is left is not lost track of: replies are stored whole or not at all, so the process may end at any byte.
+    """
+
+    def again(*_: Any) -> None:
+        _say("left the requests in flight; what was answered is kept, give the same command again to go on")
+        os._exit(INTERRUPTED)
+
+    def first(*_: Any) -> None:
+        signal.signal(signal.SIGINT, again)
+        _say("stopping when the requests in flight are answered and kept; Ctrl-C again leaves them")
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_expected(error: BaseException) -> bool:

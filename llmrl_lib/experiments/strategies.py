@@ -60,9 +60,12 @@ def order(
     draws: int = 1,
     ask: Ask | None = None,
 ) -> Order:
-    """An order for `tickers` (all of the dataset if none is named), by default for its test years."""
-    first = dataset.split if start is None else pd.Timestamp(start)
-    last = dataset.end if end is None else pd.Timestamp(end)
+    """An order for `tickers` (all of the dataset if none is named), by default for its test years.
+
+    Raises ValueError for a day that is none, PromptError for a prompt that is none.
+    """
+    first = dataset.split if start is None else _day(start, "start")
+    last = dataset.end if end is None else _day(end, "end")
     named = tuple(dict.fromkeys(tickers)) or dataset.tickers
     return Order(dataset, named, load_prompt(prompt), first, last, draws, ask or Ask())
 
@@ -143,6 +146,13 @@ def summary(wanted: Order, made: Sequence[Strategy]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _day(given: str | pd.Timestamp, what: str) -> pd.Timestamp:
+    try:
+        return pd.Timestamp(given).normalize()
+    except ValueError:
+        raise ValueError(f"{what} is {given!r}, which is no day; write it like 2018-01-31") from None
 
 
 def _make(

@@ -165,9 +165,12 @@ class ServerError(ChatError):
 
 
 def request_key(identity: Mapping[str, str], request: Request) -> str:
-    """SHA-256 of the exact request (messages, sampling, draw) and of the chat's identity, in hexadecimal."""
-    exact = {"identity": dict(identity), "request": request_to_record(request)}
-    return hashlib.sha256(json.dumps(exact, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    """SHA-256 of the exact request (messages, sampling, draw) and of the chat's identity, in hexadecimal.
+
+    The order of a schema's keys is part of it: it is sent as it is, and a model writes its reply in that order.
+    """
+    exact = {"identity": dict(sorted(identity.items())), "request": request_to_record(request)}
+    return hashlib.sha256(json.dumps(exact, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def request_to_record(request: Request) -> dict[str, Any]:

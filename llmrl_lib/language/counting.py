@@ -16,7 +16,7 @@ from llmrl_lib.language.chat import Message, Request, Usage
 PER_MESSAGE = 4  # tokens that mark a message's role and end, in the estimate
 TEMPLATE = 128  # tokens that a server's chat template may add to a request, in the bound
 PER_MESSAGE_BOUND = 16  # and to each message
-REPAIR = 1024  # tokens of the message that asks for a repair, in the bound
+REPAIR = 2048  # tokens of the message that asks for a repair, in the bound
 _PIECE = re.compile(r"(?P<letters>[^\W\d_]+)|(?P<digits>\d+)|(?P<space>\s+)|(?P<signs>(?:[^\w\s]|_)+)")
 
 

@@ -1,9 +1,9 @@
 """Text from outside, made safe to show to a model: a headline is data and stays in its field.
 
-Every line becomes one JSON string. Characters that are not seen or that reorder what is seen are dropped, look-alikes are
-brought to their plain form, and every character with which a prompt or a chat template could be closed or opened (angle,
-square and curly brackets, backticks, bars) is written as an escape. What the words say is not changed: whether a model obeys
-them is measured, not assumed (`strategy.manipulation`).
+Every line becomes one JSON string. Characters that are not seen or that reorder what is seen are dropped, compatibility
+forms (full-width letters, ligatures) are brought to their plain form, and every character with which a prompt or a chat
+template could be closed or opened (angle, square and curly brackets, backticks, bars) is written as an escape. What the
+words say is not changed: whether a model obeys them is measured, not assumed (`strategy.manipulation`).
 """
 
 from __future__ import annotations

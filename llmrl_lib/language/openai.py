@@ -33,6 +33,7 @@ from llmrl_lib.language.chat import (
     Usage,
 )
 from llmrl_lib.language.counting import estimated_prompt
+from llmrl_lib.language.fencing import fenced
 from llmrl_lib.language.schema import SchemaDefect, check_schema, parse_reply
 from llmrl_lib.language.server_errors import Connection, named_error, no_key_error, rejected_setting, server_words
 from llmrl_lib.language.side_by_side import side_by_side
@@ -44,9 +45,10 @@ NO_KEY = "none"  # sent to servers that ask for no key
 OTHER_LENGTH = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 ASK_FOR_SCHEMA = "Reply with nothing but one JSON value that satisfies this JSON schema:\n{schema}"
 ASK_FOR_REPAIR = (
-    "Your reply does not satisfy the JSON schema: {defect}. Reply again with the whole corrected JSON value, and with "
-    "nothing else."
+    "Your reply does not satisfy the JSON schema. The defect, as one JSON string that may quote your reply:\n{defect}\n"
+    "Reply again with the whole corrected JSON value, and with nothing else."
 )
+LONGEST_QUOTED_DEFECT = 200  # characters; what is cut off are mostly the values that the schema lists
 
 
 class OpenAIChat:
@@ -141,7 +143,7 @@ class OpenAIChat:
                     ) from None
                 defect = str(found)
                 warnings.append(f"repaired: the first reply was off its schema, {defect}")
-                again = Message("user", ASK_FOR_REPAIR.format(defect=defect))
+                again = Message("user", ASK_FOR_REPAIR.format(defect=fenced([defect], LONGEST_QUOTED_DEFECT)))
                 turns = [*turns, Message("assistant", answer.text), again]
         tokens, odd = ((), ()) if sampling.top_logprobs is None else read_tokens(answer, sampling.top_logprobs)
         return Reply(

@@ -50,7 +50,7 @@ class Connection:
 def named_error(failure: openai.OpenAIError, connection: Connection, reached: bool) -> ChatError:
     """The error that `failure` means. `reached` says whether the server has ever answered."""
     if isinstance(failure, openai.APIStatusError):
-        return _status_error(failure, connection)
+        return _status_error(failure, connection, reached)
     tried = connection.max_retries + 1
     if isinstance(failure, openai.APITimeoutError):
         error = ServerError(
@@ -95,7 +95,7 @@ def rejected_setting(failure: openai.OpenAIError) -> str:
     return ""
 
 
-def _status_error(failure: openai.APIStatusError, connection: Connection) -> ChatError:
+def _status_error(failure: openai.APIStatusError, connection: Connection, reached: bool) -> ChatError:
     status, words, server = failure.status_code, _words(failure), connection.server
     said = _quoted(words, connection)
     if status in (400, 403, 422) and re.search("log_?probs?", words, re.IGNORECASE):
@@ -124,7 +124,9 @@ def _status_error(failure: openai.APIStatusError, connection: Connection) -> Cha
             f"{server} does not know the model {connection.model!r}: {said}; its names: GET {server}/models"
         )
     if status == 404:
-        return ServerError(f"{server} has no chat completions (status 404); base_url usually ends in /v1")
+        nowhere = ServerError(f"{server} has no chat completions (status 404); base_url usually ends in /v1")
+        nowhere.fatal = not reached
+        return nowhere
     if status in (408, 409, 429) or status >= 500:
         wait = _long_wait(failure)
         tried = 1 if wait else connection.max_retries + 1

@@ -269,6 +269,8 @@ class Store:
                 raise self._unwritable(error) from None
             return False
         except OSError as error:
+            if self._locks is None:
+                raise self._unwritable(error) from None
             raise StoreError(
                 f"{self.path.with_name(LOCKS)}: the file system gives no locks ({error.strerror}); put the folder on one "
                 "that does, such as a local disk"

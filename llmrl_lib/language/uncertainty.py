@@ -89,13 +89,16 @@ def decision(tokens: Sequence[Token], key: str = "direction") -> Decision:
 def log_odds(decided: Decision) -> float | None:
     """ln P(LONG) - ln P(SHORT) at the token that begins the decision; None where the alternatives do not show both sides.
 
-    Alternatives that continue to the same side (L, LO, LONG) are added up. An alternative with another beginning than the
-    token itself, such as a bare quote where the token is a quote with a letter, says nothing about the side and is left out.
+    Alternatives that continue to the same side (L, LO, LONG) are added up, with or without white space before the quote. An
+    alternative with another beginning than the token itself, such as a bare quote where the token is a quote with a letter,
+    says nothing about the side and is left out.
     """
     mass = dict.fromkeys(SIDES, 0.0)
+    lead = decided.lead.lstrip()
     for text, logprob in decided.tokens[0].top:
-        rest = text[len(decided.lead) :]
-        if rest and text.startswith(decided.lead):
+        spelled = text.lstrip() if lead else text
+        rest = spelled[len(lead) :]
+        if rest and spelled.startswith(lead):
             for side in SIDES:
                 if side.startswith(rest) or rest.startswith(side):
                     mass[side] += math.exp(min(logprob, 0.0))

@@ -16,7 +16,7 @@ from functools import cache, partial
 from importlib import resources
 from typing import Any
 
-from llmrl_lib.language.fencing import clean
+from llmrl_lib.language.fencing import LONGEST, clean
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.market.description import FILE
 
@@ -54,7 +54,8 @@ _DATES = re.compile(
     r"(?<=in )May\b|(?<=of )May\b|(?<=until )May\b|(?<=since )May\b|(?<=by )May\b)"
     r"(?:\s*,?\s*(?:19|20)\d{2}\b)?"
     r"|\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\b(?:FY\s?'?)?(?:19|20)\d{2}s?\b(?!\s*%)|\bFY\s?'?\d{2}\b"
-    r"|\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?\b|\bQ[1-4]\b|\b[1-4]Q\b"
+    r"|\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)days?\b|\bQ[1-4](?:\s?'?\d{2}\b)?(?![^\W_])|\b[1-4]Q(?:\s?'?\d{2})?\b"
+    r"|(?<!\w)'[0-3]\d\b(?!')"
 )
 _TAG = re.compile(
     r"^(?:(?:UPDATE|WRAPUP|REFILE|CORRECTED|EXCLUSIVE|BRIEF|FACTBOX|ANALYSIS|RPT|TEXT)[ \d:-]*)+", re.IGNORECASE
@@ -93,10 +94,15 @@ def anonymise(texts: Sequence[str], ticker: str, known: Mapping[str, Names]) -> 
     return [marks.written(line) for line in marked]
 
 
-def without_known_names(texts: Sequence[str], ticker: str, known: Mapping[str, Names]) -> list[str]:
-    """The same for known names and dates alone: for what a model wrote, who may have recognised the company and named it."""
+def without_known_names(
+    texts: Sequence[str], ticker: str, known: Mapping[str, Names], longest: int = LONGEST
+) -> list[str]:
+    """The same for known names and dates alone: for what a model wrote, who may have recognised the company and named it.
+
+    Texts are cut with a remark to `longest` characters.
+    """
     marks, patterns = _Marks(), _known_patterns(ticker, known)
-    return [marks.written(_without_known(clean(text), patterns, marks)) for text in texts]
+    return [marks.written(_without_known(clean(text, longest), patterns, marks)) for text in texts]
 
 
 class _Marks:
@@ -178,13 +184,18 @@ def _pattern(name: str, kind: str) -> re.Pattern[str]:
     words = r"[\s\-]*".join(re.escape(word) for word in name.split())
     odd = any(character.isupper() for character in name[1:])  # as in iPhone or AWS
     flags = re.IGNORECASE if odd or (len(name) > 3 and name.lower() not in common_words()) else 0
-    model = r"(?:\s+(?:\d{1,2}[a-zA-Z]?|X[SR]?)(?![^\W_]|\s*[%,.]|-))?" if kind == "product" else ""
+    model = r"(?:\d{1,2}[a-z]?|\s+(?:\d{1,2}[a-zA-Z]?|X[SR]?)(?![^\W_]|\s*[%,.]|-))?" if kind == "product" else ""
     return re.compile(rf"(?<![^\W_]){words}s?{model}(?![^\W_])", flags)
 
 
 def _ticker_pattern(ticker: str) -> re.Pattern[str]:
-    exchange = r"(?:\(?(?:NASDAQ|NYSE|Nasdaq)\s*:\s*)"
-    return re.compile(rf"(?:{exchange}|\$|(?<![^\W_])){re.escape(ticker)}(?:\.[A-Z]{{1,2}})?(?![^\W_])\)?")
+    """The ticker in capitals or small letters; a short one that is a word only where its exchange or a $ marks it."""
+    marked = r"\(?(?i:NASDAQ|NYSE)\s*:\s*|\$"
+    short = len(ticker) == 1 or ticker in _PLAIN or (len(ticker) <= 3 and ticker.lower() in common_words())
+    forms = {ticker} if not short and ticker.lower() in common_words() else {ticker, ticker.lower()}
+    symbol = "|".join(re.escape(form) for form in sorted(forms))
+    where = marked if short else rf"{marked}|(?<![^\W_])"
+    return re.compile(rf"(?:{where})(?:{symbol})(?:\.[A-Z]{{1,2}})?(?![^\W_])\)?")
 
 
 def variants(names: Iterable[str]) -> list[str]:

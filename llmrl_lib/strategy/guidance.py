@@ -28,6 +28,9 @@ Variant = Literal["geometric", "product", "confidence", "direction"]
 Source = Literal["reply", "decision"]
 VARIANTS: tuple[Variant, ...] = ("geometric", "product", "confidence", "direction")
 EPSILON = 1e-4
+FURTHER_DAYS = (
+    10  # of the calendar, beyond two for each trading day, that advice can be old: the longest closures of exchanges
+)
 
 
 def guidance(
@@ -90,14 +93,17 @@ def certainty(normalised: float) -> float:
 def in_force(decided: Sequence[pd.Timestamp], dates: pd.DatetimeIndex, every: int = EVERY) -> np.ndarray:
     """For each date the place of the strategy in force, the last one decided before it; -1 where there is none yet.
 
-    Raises ValueError where it was decided more than `every` dates ago.
+    Raises ValueError where it was decided more than `every` dates ago, or, where `dates` have a gap after it, more than twice
+    as many days ago: more than weekends and holidays account for.
     """
     stamps = pd.DatetimeIndex(list(decided))
     place = stamps.searchsorted(dates, side="left") - 1
+    longest = pd.Timedelta(days=2 * every + FURTHER_DAYS)
     for number in np.unique(place[place >= 0]).tolist():
         covered = np.flatnonzero(place == number)
-        if len(covered) > every:
-            stale = dates[covered[every]]
+        old = covered[np.flatnonzero(dates[covered] - stamps[number] > longest)]
+        if len(covered) > every or len(old):
+            stale = dates[min([*covered[every:], *old])]
             raise ValueError(
                 f"no strategy is in force on {stale:%Y-%m-%d}: the last one is of {stamps[number]:%Y-%m-%d} and lasts "
                 f"{every} trading days; make the missing strategies, or give fewer dates"

@@ -17,6 +17,9 @@ from llmrl_lib.strategy.memory import Recalled, recollection
 from llmrl_lib.strategy.records import Evidence, Factor, Strategy
 
 NOT_SHOWN = ("shares", "currency")  # units of absolute amounts
+LEVEL = (
+    10.0  # percent of the close from which a price is a level: shown to a tenth, so that 100.4 and 99.6 are as exact
+)
 LONGEST_MEMORY = 1400  # characters of an earlier strategy
 _PRICE = "currency/share"
 _BLOCKS = {group: group for group in ("market", "technical", "fundamental", "macro", "options")} | {
@@ -80,10 +83,12 @@ def macro_narrative(features: Features) -> str:
 
 
 def shown(field: Field, close: float | None) -> str | None:
-    """A field's value as a prompt shows it; None if not available. `close` turns prices into percent of it."""
+    """A field's value as a prompt shows it; None if not available. `close` turns prices into percent of it, to a tenth."""
     value = field.value
     if value is not None and field.unit == _PRICE:
         value = 100.0 * value / close if close else None
+        if value is not None and abs(value) >= LEVEL:
+            return f"{value:.1f}"
     return None if value is None else f"{value:.0f}" if field.unit == "headlines" else figure(value)
 
 
@@ -169,7 +174,8 @@ def misread(strategy: Strategy, prompt: Prompt, features: Features) -> list[Evid
     return [
         item
         for item in strategy.evidence
-        if item.feature in prompt.features and item.value.strip().split(" ")[0] != texts.get(item.feature, "not")
+        if item.feature in prompt.features
+        and item.value.strip().split(" ")[0].lstrip("+").rstrip("%") != texts.get(item.feature, "not")
     ]
 
 

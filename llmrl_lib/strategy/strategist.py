@@ -8,7 +8,7 @@ memory all at once. No request depends on anything later than its date.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,10 @@ from llmrl_lib.language.prompts import Prompt, load_prompt
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.market.features import Features, feature_table
 from llmrl_lib.strategy.analyst import NO_NEWS, analyst_request, factors_from_reply
-from llmrl_lib.strategy.anonymise import Names, names_of
+from llmrl_lib.strategy.anonymise import Names, names_of, without_known_names
 from llmrl_lib.strategy.memory import EVERY, recall
 from llmrl_lib.strategy.records import Factor, Strategy, strategy_from_reply
-from llmrl_lib.strategy.rendering import render
+from llmrl_lib.strategy.rendering import LONGEST_MEMORY, render
 
 DRAWN_TEMPERATURE = 0.7  # of several draws; a single one is deterministic, at temperature 0
 MAX_TOKENS = 2048  # of a reply
@@ -123,7 +123,8 @@ def make_many_strategies(
     total = sum(len(plan.features) for plan in plans.values()) * draws
     answered = _Counter(progress, total)
     news = _Newsroom(dataset, plans, analyst or chat, asked, answered) if chosen.shows_news else None
-    chains = [_Chain(plans[ticker], draw) for ticker in named for draw in range(draws)]
+    known = names_of(dataset) if chosen.memory else {}
+    chains = [_Chain(plans[ticker], draw, known) for ticker in named for draw in range(draws)]
     failures: list[Failure] = []
     for batch in _batches(chains, chosen):
         _answer(batch, chosen, chat, asked, draws, news, failures, answered)
@@ -154,7 +155,8 @@ def decisions(
     rows = tuple(range(first, last, every))
     if not rows:
         span = f"{bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}"
-        raise ValueError(f"{ticker} has no trading day from {start} on and before {end}; its bars are of {span}")
+        wanted = f"from {pd.Timestamp(start):%Y-%m-%d} on and before {pd.Timestamp(end):%Y-%m-%d}"
+        raise ValueError(f"{ticker} has no trading day {wanted}; its bars are of {span}")
     table = feature_table(dataset, ticker, [bars.index[row] for row in rows])
     return Decisions(ticker, tuple(table.rows()), rows, bars["close"].to_numpy("float64"))
 
@@ -165,6 +167,7 @@ class _Chain:
 
     plan: Decisions
     draw: int
+    known: Mapping[str, Names]  # to take out of what it remembers
     made: dict[int, Strategy] = field(default_factory=dict)  # by place among the decision dates
     broken: bool = False
 
@@ -174,9 +177,15 @@ class _Chain:
             earlier = sorted(self.made)[-prompt.memory :]
             rows = [self.plan.rows[past] for past in earlier]
             row = self.plan.rows[place]
-            memory = recall([self.made[past] for past in earlier], rows, self.plan.closes[: row + 1], row)
+            told = [self._nameless(self.made[past]) for past in earlier]
+            memory = recall(told, rows, self.plan.closes[: row + 1], row)
         messages = render(prompt, self.plan.features[place], memory, factors)
         return Request(tuple(messages), asked.sampling(prompt, self.draw, draws))
+
+    def _nameless(self, strategy: Strategy) -> Strategy:
+        """As it is remembered: a model that guessed who or when does not pass it on to its next decisions."""
+        [rationale] = without_known_names([strategy.rationale], strategy.ticker, self.known, LONGEST_MEMORY)
+        return replace(strategy, rationale=rationale)
 
 
 _Batch = list[tuple[_Chain, int]]

@@ -36,11 +36,18 @@ def test_any_difference_makes_another_key(other):
     assert request_key(IDENTITY, other) != request_key(IDENTITY, REQUEST)
 
 
-def test_the_key_depends_on_who_answers_but_not_on_the_order_of_a_schemas_keys():
-    one = replace(REQUEST, sampling=Sampling(schema={"a": 1, "b": 2}))
-    two = replace(REQUEST, sampling=Sampling(schema={"b": 2, "a": 1}))
-    assert request_key(IDENTITY, one) == request_key(IDENTITY, two)
-    assert request_key({**IDENTITY, "model": "other"}, one) != request_key(IDENTITY, one)
+def test_the_order_in_which_a_schema_lets_a_model_write_is_part_of_the_key():
+    reasons, decision = {"rationale": {"type": "string"}}, {"direction": {"type": "string"}}
+    one, two = (
+        replace(REQUEST, sampling=Sampling(schema={"type": "object", "properties": order}))
+        for order in (reasons | decision, decision | reasons)
+    )
+    assert request_key(IDENTITY, one) != request_key(IDENTITY, two)
+
+
+def test_the_key_depends_on_who_answers():
+    assert request_key({**IDENTITY, "model": "other"}, REQUEST) != request_key(IDENTITY, REQUEST)
+    assert request_key(dict(reversed(IDENTITY.items())), REQUEST) == request_key(IDENTITY, REQUEST)
 
 
 def test_equal_requests_have_one_key_however_their_numbers_are_written():
@@ -55,3 +62,7 @@ def test_a_reply_survives_json():
         '{"direction": "LONG"}', {"direction": "LONG"}, tokens, Usage(7, 2, 1), "any-1", "stop", 0.25, ("odd",)
     )
     assert reply_from_record(json.loads(json.dumps(reply_to_record(reply)))) == reply
+
+
+def test_half_a_surrogate_pair_has_a_key_so_that_the_chat_can_refuse_it_by_name():
+    assert len(request_key(IDENTITY, Request((Message("user", "\ud800"),)))) == 64

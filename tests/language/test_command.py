@@ -1,6 +1,7 @@
 """`llmrl strategies` from end to end, against a server on a socket."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +61,44 @@ def test_a_dry_run_tells_calls_tokens_and_cost_and_asks_nothing(tmp_path):
     assert not list(tmp_path.glob("out/*-1"))
 
 
+def test_a_missing_price_is_told_with_its_remedy(tmp_path):
+    with ChatServer() as server:
+        words = ["--prompt", "p0", "--out", tmp_path, "--dry-run"]
+        assert "No price is known for 'any': give one with --prices" in call(server, *words).output
+        assert "No price" not in call(server, *words, "--free").output
+
+
+def test_the_length_of_replies_and_the_time_to_wait_reach_the_server(tmp_path):
+    with ChatServer() as server:
+        words = ["--prompt", "p0", "--out", tmp_path, "--start", "2018-06-01", "--end", "2018-06-02"]
+        assert call(server, *words, "--max-tokens", "77", "--timeout", "33").exit_code == 0
+        assert server.requests[0]["max_tokens"] == 77
+        assert server.headers[0]["x-stainless-read-timeout"] == "33.0"
+
+
+def test_a_second_interrupt_leaves_what_is_in_flight(tmp_path):
+    """The first waits for replies, which never come here; the store stays whole."""
+    with ChatServer() as server:
+        server.hold_from(5)
+        line = ["strategies", "--dataset", EMBEDDED, "--tickers", "ORVN", "--model", "any", "--base-url", server.url]
+        wanted = ["llmrl", *line, "--prompt", "p1", "--out", str(tmp_path)]
+        code = f"import sys; sys.argv = {wanted!r}; from llmrl_lib.cli import app; app()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr
+        assert server.wait_for_calls(13)
+        process.send_signal(signal.SIGINT)
+        assert "Ctrl-C again leaves them" in process.stderr.readline()
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert told.startswith("llmrl: left the requests in flight")
+        assert "Traceback" not in told
+    assert len((tmp_path / "replies.jsonl").read_bytes().splitlines()) == 5
+
+
 def test_failures_are_one_sentence_and_the_same_command_goes_on(tmp_path):
     with ChatServer() as server:
         server.script("refusal")
@@ -78,7 +117,9 @@ def test_failures_are_one_sentence_and_the_same_command_goes_on(tmp_path):
     ("words", "message"),
     [
         (["--prompt", "p9"], "no prompt 'p9'"),
-        (["--start", "2035-01-01"], "no trading day"),
+        (["--start", "2035-01-01"], "no trading day from 2035-01-01 on and before 20"),
+        (["--start", "spring"], "start is 'spring', which is no day; write it like"),
+        (["--end", "2018-31-01"], "end is '2018-31-01'"),
         (["--budget-usd", "1"], "no price is known for 'any'"),
     ],
 )

@@ -115,6 +115,8 @@ GOOD = 'name = "x"\nversion = "1"\nreply = "strategy"\nfeatures = ["vix"]\nsyste
         (('version = "1"', "version = 1"), "has no text 'version'"),
         (('user = "', 'user = "{{'), "is no name|not valid TOML"),
         (("name", "[name"), "not valid TOML"),
+        (('name = "x"', 'name = "../x"'), r"name is '\.\./x'; use letters"),
+        (('version = "1"', 'version = "1 2"'), "version is '1 2'; use letters"),
     ],
 )
 def test_a_broken_file_is_refused_with_the_reason(change: tuple[str, str], message: str, tmp_path: Path) -> None:

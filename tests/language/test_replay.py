@@ -290,6 +290,14 @@ def test_a_full_disk_leaves_the_store_whole(tmp_path, monkeypatch):
     assert len(Store(tmp_path)) == 2
 
 
+def test_a_folder_that_cannot_be_made_is_told_as_that(tmp_path):
+    (tmp_path / "file").write_text("")
+    store = Store(tmp_path / "new" / "folder")
+    store.path = tmp_path / "file" / "folder" / "replies.jsonl"
+    with pytest.raises(StoreError, match=r"could not be stored \(Not a directory\).*give another folder"):
+        store.append({})
+
+
 def test_what_is_stored_shows_what_was_asked_and_no_key(tmp_path, chat_server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-live-0123456789abcdef")
     Replay(tmp_path, OpenAIChat("any", chat_server.url), purpose="p0")(asked(1)[0].messages, asked(1)[0].sampling)

@@ -150,6 +150,7 @@ def tokens(*texts: str) -> list[Token]:
         ("LONG", {"LONG": 0.6, "SHORT": 0.3}, LOG(2)),
         ("L", {"L": 0.5, "LO": 0.1, "S": 0.2, "SH": 0.1}, LOG(2)),  # beginnings of a side add up
         (' "LONG', {' "LONG': 0.6, ' "SH': 0.3, ' "': 0.1}, LOG(2)),  # a bare quote says nothing
+        (' "LONG', {' "LONG': 0.5, '"LONG': 0.1, ' "SH': 0.2, '"SHORT': 0.1}, LOG(2)),  # JSON does not mind the space
         ("LONG", {"LONG": 0.9, "long": 0.05}, None),
     ],
 )

@@ -43,10 +43,26 @@ KNOWN = {
         ("Ac\u200bme wi\u00adns", "The Company wins"),
         ("Ａｃｍｅ wins", "The Company wins"),
         ("UPDATE 2-Acme to cut jobs", "The Company to cut jobs"),
+        ("acme up, $acme and ACME.N too", "The Company up, the Company and the Company too"),
+        ("roadcat8 and roadcats sell", "Product A and Product B sell"),
+        ("1Q16 beats Q4'15, sales of '14 and Q3 2013", "a date beats a date, sales of a date and a date a date"),
     ],
 )
 def test_names_by_hand(before, after):
     assert anonymise([before], "ACME", KNOWN) == [after]
+
+
+@pytest.mark.parametrize("ticker", ["IT", "A", "ALL"])
+def test_a_ticker_that_is_a_word_is_one_only_where_it_is_marked(ticker):
+    known = {ticker: Names(ticker, ("Zorblax",), (), ()), "ACME": KNOWN["ACME"]}
+    lines = [
+        "IT pays: A new deal for Acme",
+        "It is all a dream",
+        f"Zorblax ({ticker.lower()}) or (NYSE: {ticker}), ${ticker}",
+    ]
+    found = anonymise(lines, ticker, known)
+    assert found[:2] == ["IT pays: A new deal for Company B", "It is all a dream"]
+    assert found[2].count("the Company") + found[2].count("The Company") == 3
 
 
 def test_placeholders_are_consistent_within_a_month_and_start_afresh_in_the_next():

@@ -117,6 +117,14 @@ def test_stale_advice_is_refused_not_repeated(strategy):
         guidance([strategy(DAYS[0]), strategy(DAYS[30])], DAYS)
 
 
+def test_advice_of_another_year_is_not_fresh_because_the_dates_begin_later(strategy):
+    with pytest.raises(ValueError, match="no strategy is in force on 2018-01-01: the last one is of 2015-01-02"):
+        guidance([strategy("2015-01-02")], DAYS[:10])
+    with pytest.raises(ValueError, match="no strategy is in force on 2018-01-01"):
+        guidance([strategy("2015-01-02"), strategy(DAYS[5])], DAYS[:20])
+    assert guidance([strategy("2017-12-20", 1, 3)], DAYS[:5], "direction").tolist() == [1.0] * 5
+
+
 @pytest.mark.parametrize(
     ("others", "options", "message"),
     [

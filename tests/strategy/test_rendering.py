@@ -11,7 +11,7 @@ from llmrl_lib.market.features import FIELDS
 from llmrl_lib.strategy.analyst import NO_NEWS
 from llmrl_lib.strategy.memory import Recalled
 from llmrl_lib.strategy.records import Evidence, Factor
-from llmrl_lib.strategy.rendering import NOT_SHOWN, figure, macro_narrative, misread, render, values_shown
+from llmrl_lib.strategy.rendering import NOT_SHOWN, figure, macro_narrative, misread, render, shown, values_shown
 
 DAY = "2018-06-01"
 
@@ -61,8 +61,17 @@ def test_neither_name_nor_date_nor_price_level_is_told(name, features, strategy)
 
 def test_prices_are_in_units_of_the_close(features):
     text = rendered("p0", features)
-    assert "- close: 100 (" in text
-    assert f"- high: {figure(100 * features['high'].value / features['close'].value)} (" in text
+    assert "- close: 100.0 (" in text
+    for name in ("open", "high", "low", "sma_20", "sma_200"):
+        level = 100 * features[name].value / features["close"].value
+        assert f"- {name}: {level:.1f} (" in text
+    assert f"- macd: {figure(100 * features['macd'].value / features['close'].value)} (" in text
+
+
+def test_a_price_just_above_the_close_is_told_as_exactly_as_one_just_below(features):
+    close = features["close"].value
+    for share, text in ((1.004, "100.4"), (0.996, "99.6"), (1.0, "100.0"), (0.02, "2.00")):
+        assert shown(features["high"]._replace(value=share * close), close) == text
 
 
 @pytest.mark.parametrize(
@@ -157,9 +166,10 @@ def test_misread_evidence_is_found(features, strategy):
     evidence = (
         Evidence("vix", right, "bearish"),
         Evidence("vix", f"{right} points", "bearish"),
+        Evidence("vwap_20_gap", f"+{values_shown(prompt, features)['vwap_20_gap']}%", "bullish"),
         Evidence("skew_30d", "not available", "neutral"),
         Evidence("news", "orders", "bullish"),
         Evidence("vix", "99", "bearish"),
         Evidence("skew_30d", "3.1", "bearish"),
     )
-    assert misread(strategy(evidence=evidence), prompt, without) == list(evidence[4:])
+    assert misread(strategy(evidence=evidence), prompt, without) == list(evidence[-2:])

@@ -101,6 +101,18 @@ def test_memory_tells_what_was_decided_and_earned_by_then(market):
     assert made[1].rationale in last
 
 
+def test_a_strategist_who_guessed_the_name_does_not_remember_it(market):
+    def answer(request):
+        return {**thoughtful(request), "rationale": "Orvane's Velkra sold well in May 2018; 2 reasons speak for it."}
+
+    chat = Scripted(answer)
+    made = make_strategies(market, "ORVN", "p2", chat, *SPAN)
+    told = "\n".join(request.messages[1].content for request in chat.requests)
+    assert not re.search("Orvane|Velkra|2018|May", told)
+    assert "Rationale: The Company's Product A sold well in a date; 2 reasons speak for it." in told
+    assert made[0].rationale.startswith("Orvane's Velkra")  # the record keeps what was said
+
+
 def cut(dataset, date):
     """The dataset without anything that could not be used at the close of `date`."""
     return ll.truncated(dataset, date)

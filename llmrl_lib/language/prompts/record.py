@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -53,7 +54,7 @@ class Prompt:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hexadecimal) of all that it holds, so that a change without a new version is noticed."""
+        """SHA-256 (hexadecimal) of all that it holds; strategies keep it, so that a change without a new version shows."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def meaning(self, feature: str) -> str:
@@ -118,6 +119,7 @@ def _packaged(file: str) -> str:
 
 
 _TEXTS = ("name", "version", "reply", "system", "user")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*")  # what may be part of a folder's name
 
 
 def _prompt(text: str, file: str) -> Prompt:
@@ -132,6 +134,9 @@ def _prompt(text: str, file: str) -> Prompt:
     for key in _TEXTS:
         if not isinstance(table.get(key), str) or not table[key].strip():
             raise PromptError(f"{file} has no text {key!r}; write {key} = '...'")
+    for key in ("name", "version"):
+        if not _LABEL.fullmatch(table[key]):
+            raise PromptError(f"{file}: {key} is {table[key]!r}; use letters, digits, dots, - and _, as in p4-short")
     if not isinstance(table.get("parent", ""), str):
         raise PromptError(f"{file}: parent is {table['parent']!r}; give name and version of a prompt, or leave it out")
     if table["reply"] not in SCHEMAS:

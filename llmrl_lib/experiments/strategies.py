@@ -9,12 +9,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pandas as pd
 
-from llmrl_lib.experiments.folders import write_text
+from llmrl_lib.experiments.folders import read_toml, refuse_other_settings, write_text, write_toml
 from llmrl_lib.language import ledger
 from llmrl_lib.language.counting import estimated_tokens
 from llmrl_lib.language.prices import Prices
@@ -26,6 +26,8 @@ from llmrl_lib.strategy.backtest import backtest
 from llmrl_lib.strategy.records import Strategy, strategy_frame, strategy_to_record
 from llmrl_lib.strategy.rehearsal import Rehearsal, stand_in
 from llmrl_lib.strategy.strategist import Ask, Progress, StrategiesError, make_many_strategies
+
+ORDER = "order.toml"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Order:
     def label(self) -> str:
         """Name and version of the prompt: what the ledger adds up by, and the name of the folder."""
         return f"{self.prompt.name} {self.prompt.version}"
+
+    @property
+    def folder(self) -> str:
+        """Where the strategies stand, below the folder of replies."""
+        return self.label.replace(" ", "-")
 
     @property
     def analyst(self) -> Prompt:
@@ -103,9 +110,12 @@ def cost_of(wanted: Order, replay: Replay, prices: Prices | None = None) -> pd.D
 def produce(wanted: Order, replay: Replay, out: Path, progress: Progress | None = None) -> list[Strategy]:
     """Makes the strategies and writes them below `out`, a file per ticker, whole or not at all.
 
-    Raises what `make_strategies` raises; after a StrategiesError the tickers that are complete have their files, and
-    every reply is in the store, so that the same order goes on where it was.
+    A folder of strategies remembers how they were made, in `order.toml`, and takes more tickers made alike. Raises
+    ExperimentError for a folder that holds others, before anything is asked, and what `make_strategies` raises; after a
+    StrategiesError the tickers that are complete have their files, and every reply is in the store, so that the same order
+    goes on where it was.
     """
+    _claim(out / wanted.folder, wanted, replay)
     labelled, analyst = (
         replay.labelled(wanted.label),
         replay.labelled(f"{wanted.analyst.name} {wanted.analyst.version}"),
@@ -164,10 +174,32 @@ def _make(
     )  # fmt: skip
 
 
+def _claim(place: Path, wanted: Order, replay: Replay) -> None:
+    """Writes down how the strategies of a folder are made, or sees that those it holds are made alike."""
+    asked = {
+        "dataset": wanted.dataset.name,
+        "start": f"{wanted.start:%Y-%m-%d}",
+        "end": f"{wanted.end:%Y-%m-%d}",
+        "draws": wanted.draws,
+        "prompt": wanted.prompt.digest,
+        "analyst": wanted.analyst.digest if wanted.prompt.shows_news else "",
+        "chat": dict(replay.identity),
+        "ask": {
+            item.name: value
+            for item in fields(wanted.ask)
+            if item.name != "analyst_prompt" and (value := getattr(wanted.ask, item.name)) is not None
+        },
+    }
+    if (place / ORDER).is_file():
+        refuse_other_settings(place, read_toml(place / ORDER), asked)
+    else:
+        write_toml(place / ORDER, asked)
+
+
 def _write(wanted: Order, made: Sequence[Strategy], out: Path) -> None:
     for ticker in wanted.tickers:
         own = [one for one in made if one.ticker == ticker]
         if own:
             lines = io.StringIO()
             lines.writelines(f"{json.dumps(strategy_to_record(one))}\n" for one in own)
-            write_text(out / wanted.label.replace(" ", "-") / f"{ticker}.jsonl", lines.getvalue())
+            write_text(out / wanted.folder / f"{ticker}.jsonl", lines.getvalue())

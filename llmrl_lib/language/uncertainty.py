@@ -56,6 +56,15 @@ def alternatives_of(tokens: Iterable[Token]) -> list[list[float]]:
     return [[logprob for _, logprob in token.top] for token in tokens]
 
 
+def reply_entropy(tokens: Sequence[Token], among: Sequence[Token] | None = None) -> float:
+    """The normalised entropy of a reply's tokens, or of those `among` it that are asked for, in [0, 1].
+
+    K is 5, or what the server gave at most where that is less, so that both ends of the scale are reached either way.
+    """
+    given = max((len(token.top) for token in tokens), default=0)
+    return normalised_entropy(alternatives_of(tokens if among is None else among), max(1, min(ALTERNATIVES, given)))
+
+
 class Decision(NamedTuple):
     """Where a reply says LONG or SHORT."""
 

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.language.uncertainty import ALTERNATIVES, alternatives_of, decision, normalised_entropy
+from llmrl_lib.language.uncertainty import decision, reply_entropy
 from llmrl_lib.strategy.memory import EVERY
 from llmrl_lib.strategy.records import Strategy
 
@@ -136,5 +136,4 @@ def _entropy(strategy: Strategy, source: Source) -> float:
             f"the strategy of {strategy.ticker} on {strategy.date:%Y-%m-%d} has no log-probabilities; take the variant "
             "'confidence' or 'direction', or a model that gives them"
         )
-    tokens = strategy.tokens if source == "reply" else decision(strategy.tokens).tokens
-    return normalised_entropy(alternatives_of(tokens), ALTERNATIVES)
+    return reply_entropy(strategy.tokens, None if source == "reply" else decision(strategy.tokens).tokens)

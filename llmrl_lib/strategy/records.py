@@ -16,14 +16,12 @@ import pandas as pd
 from llmrl_lib.language.chat import UNMEASURED, OffSchemaError, Reply, Token, Usage
 from llmrl_lib.language.prompts import Prompt
 from llmrl_lib.language.uncertainty import (
-    ALTERNATIVES,
     SIDES,
     Decision,
-    alternatives_of,
     decision,
     log_odds,
-    normalised_entropy,
     perplexity,
+    reply_entropy,
 )
 
 
@@ -121,16 +119,16 @@ def _one_of(value: Any, allowed: Sequence[int]) -> int:
     return int(value)
 
 
-def strategy_frame(strategies: Iterable[Strategy], alternatives: int = ALTERNATIVES) -> pd.DataFrame:
+def strategy_frame(strategies: Iterable[Strategy]) -> pd.DataFrame:
     """A row per strategy, with the measures of its certainty; NaN where there are no log-probabilities, and for
     perplexity where one token was too unlikely to be measured.
 
-    Columns: date, ticker, draw, prompt, prompt_version, model, side, direction, confidence, perplexity, entropy (normalised,
-    of the whole reply), decision_entropy (of the tokens that say LONG or SHORT, NaN where
-    the server's tokens do not spell the reply), log_odds (of LONG, NaN where the
-    alternatives do not show both sides), prompt_tokens, completion_tokens, rationale, weights (features by falling weight).
+    Columns: date, ticker, draw, prompt, prompt_version, model, side, direction, confidence, perplexity, entropy
+    (normalised, of the whole reply), decision_entropy (of the tokens that say LONG or SHORT, NaN where the server's tokens
+    do not spell the reply), log_odds (of LONG, NaN where the alternatives do not show both sides), prompt_tokens,
+    completion_tokens, rationale, weights (features by falling weight).
     """
-    rows = [_row(strategy, alternatives) for strategy in strategies]
+    rows = [_row(strategy) for strategy in strategies]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -140,7 +138,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _row(strategy: Strategy, alternatives: int) -> dict[str, Any]:
+def _row(strategy: Strategy) -> dict[str, Any]:
     measures: dict[str, float] = {}
     if strategy.tokens:
         decided = _decision(strategy)
@@ -148,12 +146,8 @@ def _row(strategy: Strategy, alternatives: int) -> dict[str, Any]:
         measured = all(token.logprob > UNMEASURED for token in strategy.tokens)
         measures = {
             "perplexity": perplexity(token.logprob for token in strategy.tokens) if measured else float("nan"),
-            "entropy": normalised_entropy(alternatives_of(strategy.tokens), alternatives),
-            **(
-                {"decision_entropy": normalised_entropy(alternatives_of(decided.tokens), alternatives)}
-                if decided
-                else {}
-            ),
+            "entropy": reply_entropy(strategy.tokens),
+            **({"decision_entropy": reply_entropy(strategy.tokens, decided.tokens)} if decided else {}),
             **({} if odds is None else {"log_odds": odds}),
         }
     ordered = sorted(strategy.weights, key=lambda item: -item[1])

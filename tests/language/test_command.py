@@ -44,6 +44,25 @@ def test_strategies_are_made_once_and_repeated_for_nothing(tmp_path):
     assert len(ll.backtest(bars, made)) == len(bars) - 30
 
 
+def test_strategies_made_otherwise_are_not_written_over(tmp_path):
+    days = ["--start", "2018-06-01", "--end", "2018-08-01"]
+    with ChatServer() as server:
+        assert call(server, "--prompt", "p0", "--out", tmp_path, *days).exit_code == 0
+        file = tmp_path / "p0-1" / "ORVN.jsonl"
+        made, calls = file.read_bytes(), server.calls
+        for words, what in (
+            (("--draws", "2"), "made with draws = 1, and 2 is asked for now"),
+            (("--model", "other"), "made with chat.model = 'any', and 'other' is asked for now"),
+            (("--end", "2018-09-01"), "made with end = '2018-08-01'"),
+        ):
+            result = call(server, "--prompt", "p0", "--out", tmp_path, *days, *words)
+            assert (result.exit_code, server.calls) == (2, calls)
+            assert what in result.stderr
+        assert file.read_bytes() == made
+        assert call(server, "--prompt", "p0", "--out", tmp_path, *days, tickers="KSTV").exit_code == 0
+    assert (tmp_path / "p0-1" / "KSTV.jsonl").is_file()
+
+
 def test_a_dry_run_tells_calls_tokens_and_cost_and_asks_nothing(tmp_path):
     prices = tmp_path / "prices.toml"
     prices.write_text('[[price]]\nmodel = "any"\nprompt = 1.0\ncompletion = 2.0\n')

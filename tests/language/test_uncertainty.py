@@ -16,6 +16,7 @@ from llmrl_lib.language.uncertainty import (
     log_odds,
     normalised_entropy,
     perplexity,
+    reply_entropy,
     value_span,
 )
 
@@ -44,6 +45,15 @@ def test_entropy_of_certainty_is_zero_and_of_k_plus_one_equal_outcomes_is_one_wh
     assert entropy([[0.0, -math.inf]]) == 0.0
     assert entropy([[LOG(1 / 6)] * 5]) == pytest.approx(LOG(6))  # five alternatives and a tail, a sixth each
     assert normalised_entropy([[LOG(1 / 6)] * 5]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("given", [1, 2, 5, 20])
+def test_a_reply_of_a_lost_model_has_entropy_one_however_few_alternatives_a_server_gives(given):
+    outcomes = min(given, 5) + 1
+    lost = Token("a", LOG(1 / outcomes), tuple((str(place), LOG(1 / outcomes)) for place in range(min(given, 5))))
+    short = Token("b", 0.0, (("b", 0.0),))  # alternatives that were not measured are left out
+    assert reply_entropy([lost, short], [lost]) == pytest.approx(1.0)
+    assert reply_entropy([lost, short]) == pytest.approx(0.5)
 
 
 def test_entropy_of_a_uniform_vocabulary_by_hand() -> None:

@@ -21,8 +21,8 @@ def with_mass(mass, text='{"direction": "LONG"}'):
 
 
 def normalised(mass):
-    """Normalised entropy of one alternative and a tail, K = 5, by hand."""
-    return -(mass * math.log(mass) + (1 - mass) * math.log(1 - mass)) / math.log(6)
+    """Normalised entropy of one alternative and a tail, K = 1, by hand."""
+    return -(mass * math.log(mass) + (1 - mass) * math.log(1 - mass)) / math.log(2)
 
 
 def test_a_month_by_hand(strategy):
@@ -65,7 +65,7 @@ def test_entropy_of_the_decision_alone(strategy):
         Token('"}', 0.0, (('"}', 0.0),)),
     )
     one = strategy(tokens=(*sure, *torn))
-    half = math.log(2) / math.log(6)
+    half = math.log(2) / math.log(3)
     assert strength(one, "product", "decision") == pytest.approx(certainty(half))
     assert strength(one, "product", "reply") == pytest.approx(certainty(half / 4))
 

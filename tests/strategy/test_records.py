@@ -32,7 +32,7 @@ def test_the_table_measures_certainty(strategy):
     assert table["perplexity"].iloc[0] == pytest.approx(math.exp(0.25))
     masses = [math.exp(-0.25), math.exp(-1.75)]
     rest = 1 - sum(masses)
-    expected = -sum(mass * math.log(mass) for mass in (*masses, rest)) / math.log(6)
+    expected = -sum(mass * math.log(mass) for mass in (*masses, rest)) / math.log(3)  # two alternatives and the rest
     assert table["entropy"].iloc[0] == table["decision_entropy"].iloc[0] == pytest.approx(expected)
     assert table[["perplexity", "entropy", "log_odds"]].iloc[1].isna().all()
     assert table["weights"].iloc[0] == "rsi_14 9, vix 4"

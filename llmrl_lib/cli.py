@@ -30,6 +30,23 @@ WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from llmrl_lib import __version__
+
+        print(f"llmrl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 @data.command("check")
 def check(path: Annotated[Path, typer.Argument(help="Folder of a dataset.")], debug: Debug = False) -> None:
     """Print what a dataset holds, what it lacks and what is wrong with it. Exit code 2 if it cannot be used."""

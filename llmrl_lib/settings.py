@@ -11,6 +11,7 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field, fields
 from importlib import resources
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ class Quirks:
     first_previous_action_is_short: bool = True  # a sticky repeat on an episode's first step means short; off: greedy
     selects_next_action_in_train_mode: bool = True  # double-Q's argmax uses dropout and batch statistics
     same_exploration_in_all_runs: bool = False  # the reference seeds exploration with 0 in every run; off: own streams
+
+    def __post_init__(self) -> None:
+        _check_types(self)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class TdqnSettings:
     quirks: Quirks = field(default_factory=Quirks)
 
     def __post_init__(self) -> None:
+        _check_types(self)
         positive = ("hidden", "layers", "batch_size", "replay_capacity", "target_period", "low_pass", "episodes")
         for name in positive:
             if getattr(self, name) < 1:
@@ -153,6 +158,24 @@ def tdqn_settings(table: dict[str, Any], where: str = "settings") -> TdqnSetting
 def to_table(settings: TdqnSettings) -> dict[str, Any]:
     """The nested dict that `tdqn_settings` reads back."""
     return dataclasses.asdict(settings)
+
+
+def _check_types(settings: Any) -> None:
+    """Raises SettingsError for a value of another type than its default's; numbers of numpy are numbers."""
+    for entry in fields(settings):
+        value, usual = getattr(settings, entry.name), entry.default
+        if usual is dataclasses.MISSING:
+            fits, what = isinstance(value, Quirks), "Quirks(...)"
+        elif isinstance(usual, bool):
+            fits, what = isinstance(value, bool), "True or False"
+        elif isinstance(usual, str):
+            fits, what = isinstance(value, str), "a text"
+        else:
+            whole = isinstance(usual, int)
+            fits = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+            what = "a whole number" if whole else "a number"
+        if not fits:
+            raise SettingsError(f"{entry.name} is {value!r}; it must be {what}")
 
 
 def _build(kind: type, values: dict[str, Any], where: str) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+import llmrl_lib
 from llmrl_lib.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +42,11 @@ def test_check_prints_coverage_and_defects() -> None:
     assert "absent" not in result.output
     assert "tolerated" in result.output
     assert "The dataset can be used." in result.output
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = call("--version")
+    assert (result.exit_code, result.output.strip()) == (0, f"llmrl {llmrl_lib.__version__}")
 
 
 def test_check_of_a_broken_dataset_names_file_and_line(tmp_path: Path) -> None:

@@ -115,6 +115,12 @@ def test_a_broken_ticker_spares_the_others_and_can_be_repaired(tmp_path: Path) -
     again = run_suite(data, ["ORVN", "QLRY"], tiny, out, jobs=2, arms=("unguided", "buy_and_hold"))
     assert (again.finished, again.failures) == (("ORVN", "QLRY"), ())
     assert (out / "ORVN" / "unguided" / "manifest.json").stat().st_mtime_ns == made
+    (data / "bars" / "QLRY.csv").write_text(sound.replace(",", ";"))  # after it was finished
+    later = run_suite(data, ["KSTV"], tiny, out, jobs=2, arms=("unguided", "buy_and_hold"))
+    assert later.finished == ("KSTV",)
+    (over_all,) = later.failures  # which holds QLRY, too, whose files are no longer those of its results
+    assert over_all.what == "notebook 06_results"
+    assert "has changed for QLRY" in over_all.why
 
 
 def test_an_unfinished_arm_is_made_again_with_the_same_numbers(smoke_run: Path, tmp_path: Path) -> None:

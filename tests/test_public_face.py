@@ -23,6 +23,10 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
     assert getattr(ll, name).__doc__
 
 
+def test_what_the_package_lists_is_what_is_public() -> None:
+    assert set(dir(ll)) == {*ll.__all__, "__version__"}
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(AttributeError, match=r"no public name 'load_data'; it has .*load_dataset"):
         _ = ll.load_data

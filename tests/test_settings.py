@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from llmrl_lib.settings import Quirks, SettingsError, TdqnSettings, load_profile, tdqn_settings, to_table
@@ -48,6 +49,29 @@ def test_a_wrong_profile_is_named(tmp_path, text, message) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
         load_profile(str(file))
     assert "wrong.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("episodes", "2", "a whole number"),
+        ("episodes", 2.5, "a whole number"),
+        ("episodes", True, "a whole number"),
+        ("gamma", "0.4", "a number"),
+        ("gamma", None, "a number"),
+        ("precision", 32, "a text"),
+        ("quirks", {}, r"Quirks\(...\)"),
+    ],
+)
+def test_a_value_of_another_type_is_named(name: str, value: object, what: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is .*; it must be {what}"):
+        TdqnSettings(**{name: value})
+
+
+def test_numbers_of_numpy_are_numbers_and_quirks_are_true_or_false() -> None:
+    assert TdqnSettings(episodes=np.int64(3), gamma=1, learning_rate=np.float64(0.1)).episodes == 3
+    with pytest.raises(SettingsError, match="test_starts_cold is 'no'; it must be True or False"):
+        Quirks(test_starts_cold="no")
 
 
 def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:

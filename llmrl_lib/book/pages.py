@@ -18,7 +18,7 @@ from llmrl_lib.market.features import FIELDS, GROUPS
 from llmrl_lib.settings import Quirks, TdqnSettings
 
 LANGUAGE = ("language", "prompts", "prompt_examples", "strategies")
-METHOD = ("features", *LANGUAGE, "benchmark", "training", "metrics", "embedded_market")
+METHOD = ("features", *LANGUAGE, "benchmark", "training", "metrics", "embedded_market", "hindsight")
 RECORDED = "recorded"
 USE = ("dataset_format", "profiles", "command_line", "api")
 

@@ -14,7 +14,8 @@ import pandas as pd
 from llmrl_lib.experiments.arms import ARMS, MANIFEST, Arm, load_arm
 from llmrl_lib.experiments.folders import ExperimentError, read_toml, refuse_other_settings, write_toml
 from llmrl_lib.experiments.processes import LOCK
-from llmrl_lib.market.dataset import Dataset, load_dataset
+from llmrl_lib.market.dataset import Dataset, load_dataset, open_dataset
+from llmrl_lib.market.defects import DatasetError
 from llmrl_lib.settings import Profile, TdqnSettings, tdqn_settings, to_table
 
 RUN = "run.toml"
@@ -101,11 +102,27 @@ class Run:
         """
         dataset = load_dataset(self.dataset_path)
         for ticker in self.tickers:
-            now = dataset.content_hash(ticker)
-            if any(arm.manifest["dataset_hash"] != now for arm in self.arms(ticker).values()):
-                what = f"the dataset {dataset.name} has changed for {ticker} since {self.path} was made from it"
-                raise ExperimentError(f"{what}; bring the old files back, or run again into another folder")
+            self._refuse_changed(dataset, ticker)
         return dataset
+
+    @cached_property
+    def described(self) -> Dataset:
+        """The dataset of the run for its name, dates and tickers; no table is looked at. DatasetError if it is gone."""
+        return open_dataset(self.dataset_path)
+
+    def dataset_of(self, ticker: str) -> Dataset:
+        """`dataset`, to read what concerns one ticker: what other tickers' files have become is no matter."""
+        dataset = self.described
+        if missing := [one for one in dataset.missing_bars() if one.file == f"bars/{ticker}.csv"]:
+            raise DatasetError(missing)
+        self._refuse_changed(dataset, ticker)
+        return dataset
+
+    def _refuse_changed(self, dataset: Dataset, ticker: str) -> None:
+        now = dataset.content_hash(ticker)
+        if any(arm.manifest["dataset_hash"] != now for arm in self.arms(ticker).values()):
+            what = f"the dataset {dataset.name} has changed for {ticker} since {self.path} was made from it"
+            raise ExperimentError(f"{what}; bring the old files back, or run again into another folder")
 
     def arms(self, ticker: str) -> dict[str, Arm]:
         """The finished arms of a ticker by name, learned ones first; ExperimentError if there are none."""

@@ -47,7 +47,7 @@ def or_sentence(shown: Any, sentence: str) -> Any:
 
 def run_table(run: Run, ticker: str) -> pd.DataFrame:
     """What a reader must know of a run to read its figures: a row per fact, cells are text."""
-    settings, days = run.settings, len(run.dataset.test_bars(ticker))
+    settings, days = run.settings, len(run.dataset_of(ticker).test_bars(ticker))
     years = days / ROWS_PER_YEAR
     horizon = f", looks about {1 / (1 - settings.gamma):.1f} days ahead" if settings.gamma < 1 else ""
     facts = {
@@ -241,7 +241,7 @@ def _published() -> dict[str, dict[Any, float]]:
 def _unlike_the_benchmark(run: Run) -> str:
     """Why nothing in `run` can be compared with the benchmark; blank where its dates and settings are the benchmark's."""
     for name, date in BENCHMARK_DATES.items():
-        ours = getattr(run.dataset, name)
+        ours = getattr(run.described, name)
         if ours != pd.Timestamp(date):
             return f"{name} of the dataset is {ours:%Y-%m-%d} and the benchmark's {date}"
     for name in BENCHMARK_SETTINGS:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib.market.defects import Defect
-from llmrl_lib.market.tables import TABLES, Table
+from llmrl_lib.market.tables import HINDSIGHT_FILES, TABLES, Table
 
 LARGEST_MOVE = 0.40  # of the close in a day; the largest of the benchmark's stocks is 0.31
 SPLITS = (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 100)  # new shares for an old one, or the reverse
@@ -22,7 +22,6 @@ LATEST_YEARS = 3  # from the period that a row is about to its publication
 AFTER_THE_BARS = 92  # calendar days: the announcements of the quarter after the last bar are nothing odd
 SHARES_JUMP = 1.8  # factor between the shares before and after
 QUARTERS = 4  # on either side of a jump, of which the median counts
-HINDSIGHT = ("truth.csv", "truth_ic.csv")
 
 Describe = Callable[[int], str]
 
@@ -176,7 +175,7 @@ def folder_doubts(folder: Path) -> list[Defect]:
             meant = TABLES[stem].name + ".csv" if table is not None else _near(name, names)
             if meant or any(place.glob("*.csv")) or any(place.glob("*.csv.gz")):
                 found.append(_ignored(f"{name}/", "unknown folder", "no table has this folder", _meant(meant, names)))
-        elif stem != name and name not in HINDSIGHT and (table is None or table.per_ticker):
+        elif stem != name and name not in HINDSIGHT_FILES and (table is None or table.per_ticker):
             meant = f"{stem}/TICKER.csv" if table is not None else _near(name, names)
             found.append(_ignored(name, "unknown file", "no table has this file", _meant(meant, names)))
     return found

@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from llmrl_lib.market.dates import days_of
+
 Risk = Literal["high", "low"]
 HORIZONS = (1, 3, 20)  # trading days
 WEIGHTS: dict[Risk, tuple[float, float, float]] = {"high": (0.1, 0.9, 0.0), "low": (0.0, 0.6, 0.4)}  # of the horizons
@@ -58,10 +60,10 @@ def exemplars(
     entry, from the 20 daily log returns up to it, the stop half of that: both could be set at the entry. Dates whose trade
     reaches beyond the bars, which have fewer than 20 returns before them or no movement in these are left out.
     An exemplar shows its label, which is known later than a trade that is over early: tell it from ``known`` on.
-    Raises KeyError for a date without a bar.
+    Raises KeyError for a date without a bar, ValueError for a single date in the place of a list.
     """
     labels = hindsight_labels(bars, risk)
-    chosen = bars.index[::20] if dates is None else [pd.Timestamp(date) for date in dates]
+    chosen = bars.index[::20] if dates is None else days_of(dates)
     found = []
     for date in chosen:
         row = int(bars.index.get_indexer(pd.Index([date]))[0])

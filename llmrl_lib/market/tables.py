@@ -153,3 +153,4 @@ TRUTH = Table(
     key=("ticker", "date"),
     group="ticker",
 )
+HINDSIGHT_FILES = ("truth.csv", "truth_ic.csv")

@@ -105,7 +105,9 @@ def prepare(problem: Problem, settings: TdqnSettings) -> Prepared:
 def with_history(train: pd.DataFrame, test: pd.DataFrame, settings: TdqnSettings) -> tuple[pd.DataFrame, int]:
     """The bars that the test trades on and the first tradable row; a warm start has the training tail in front.
 
-    Raises ValueError where a warm start finds too few training rows before the test's first date.
+    Days that both splits hold are no history: `prepare` refuses them, `classical_strategies` admits them, because the
+    reference's files for Tokyo and Hong Kong share a day or two. Raises ValueError where a warm start finds too few training
+    rows before the test's first date.
     """
     if settings.quirks.test_starts_cold:
         return test, settings.state_length

@@ -13,7 +13,7 @@ from small_datasets import MakeFolder
 import llmrl_lib as ll
 from llmrl_lib.book.pages import features_tables
 from llmrl_lib.market import Dataset, DatasetError, load_dataset
-from llmrl_lib.market.features import FIELDS, GROUPS, Headline, feature_table, features
+from llmrl_lib.market.features import FIELDS, GROUPS, Headline, check_no_lookahead, feature_table, features, truncated
 from llmrl_lib.market.tables import OPTIONS
 
 DAYS = pd.bdate_range("2020-01-01", "2020-12-31")
@@ -114,10 +114,32 @@ def test_a_date_without_a_bar_names_the_last_trading_day(whole: Dataset) -> None
         features(whole, "CCC", "2020-05-08")
 
 
-@pytest.mark.parametrize("date", ["2020-05-08 15:30", pd.Timestamp("2020-05-08", tz="UTC"), pd.NaT])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2020-05-08 15:30",
+        "08/05/2020",
+        "8 May 2020",
+        "20200508",
+        "2020-02-30",
+        pd.Timestamp("2020-05-08", tz="UTC"),
+        pd.NaT,
+    ],
+)
 def test_a_date_with_a_time_or_a_zone_is_named(whole: Dataset, date: str | pd.Timestamp) -> None:
     with pytest.raises(ValueError, match="is no trading day; give a date without time and zone"):
         features(whole, "AAA", date)
+
+
+def test_a_single_date_in_the_place_of_a_list_is_named(whole: Dataset) -> None:
+    for wrong in ("2020-05-08", pd.Timestamp("2020-05-08")):
+        for made in (feature_table, check_no_lookahead):
+            with pytest.raises(ValueError, match="a single one; give a list of dates"):
+                made(whole, "AAA", wrong)
+    with pytest.raises(ValueError, match="'08/05/2020' is no trading day"):
+        truncated(whole, "08/05/2020")
+    with pytest.raises(ValueError, match="'08/05/2020' is no trading day"):
+        feature_table(whole, "AAA", ["2020-05-08"]).row("08/05/2020")
 
 
 def test_a_ticker_listed_in_the_middle_has_no_past(whole: Dataset) -> None:

@@ -24,6 +24,15 @@ def embedded() -> pd.DataFrame:
     return dataset.bars(dataset.tickers[0])
 
 
+def test_wrong_profiles_and_dates_are_named(embedded: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="no risk profile 'medium'; choose from high, low"):
+        hindsight_labels(embedded, "medium")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a single one; give a list of dates"):
+        exemplars(embedded, "high", "2018-06-01")
+    with pytest.raises(ValueError, match="'01/06/2018' is no trading day"):
+        exemplars(embedded, "high", ["01/06/2018"])
+
+
 def test_high_risk_by_hand() -> None:
     labels = hindsight_labels(bars([100.0, 110.0, 90.0, 99.0, 121.0, 100.0]), "high")
     assert labels["score"].tolist() == pytest.approx(

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmrl_lib.market import Dataset, check_dataset, load_dataset, simulate, synthesise
+from llmrl_lib.market import Dataset, DatasetError, check_dataset, load_dataset, simulate, synthesise
+from llmrl_lib.market.features import truncated
 from llmrl_lib.market.synthetic import CATEGORIES, EMBEDDED_SEED, Market, trading_days
 from llmrl_lib.market.synthetic.bars import JUMP, company_bars
 from llmrl_lib.market.synthetic.companies import companies_of
@@ -64,6 +65,11 @@ def test_frames_in_memory_are_those_that_are_read_from_the_folder(market: Market
     assert (memory.train_start, memory.split, memory.end) == (embedded.train_start, embedded.split, embedded.end)
     pd.testing.assert_frame_equal(memory.test_bars("HDRN"), embedded.test_bars("HDRN"))
     pd.testing.assert_frame_equal(embedded.truth, market.truth)
+    assert memory.has_truth
+    pd.testing.assert_frame_equal(memory.truth, embedded.truth)
+    pd.testing.assert_frame_equal(memory.truth_ic, embedded.truth_ic)
+    with pytest.raises(DatasetError, match="it is hindsight"):
+        _ = truncated(memory, "2018-06-01").truth
     pd.testing.assert_frame_equal(embedded.truth_ic, market.truth_ic)
 
 

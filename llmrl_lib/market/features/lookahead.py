@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib.market.dataset import Dataset
+from llmrl_lib.market.dates import day_of, days_of
 from llmrl_lib.market.defects import DatasetError, Defect
 from llmrl_lib.market.features.macro import yields_usable
 from llmrl_lib.market.features.records import Features, FeatureTable
@@ -27,7 +28,7 @@ def truncated(dataset: Dataset, date: str | pd.Timestamp, ticker: str | None = N
     whole dataset.
     """
     own = {entry.name: getattr(dataset, entry.name) for entry in fields(Dataset) if entry.name != "_readings"}
-    return _Truncated(**own, whole=dataset, last=pd.Timestamp(date), early=ticker in dataset.closes_before_indices)
+    return _Truncated(**own, whole=dataset, last=day_of(date), early=ticker in dataset.closes_before_indices)
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ def check_no_lookahead(
 
     A row per date and field, and one per date for the text of the news: date, field, whole and truncated (the two values; for
     news the number of headlines), same (value and the date it became known are equal, or both not available). A method
-    without look-ahead has ``same`` everywhere. ``table`` is the method to check.
+    without look-ahead has ``same`` everywhere. ``table`` is the method to check. Raises ValueError for a single date in the
+    place of a list, and for a date without a bar.
     """
-    days = [pd.Timestamp(date) for date in dates]
+    days = days_of(dates)
     whole = table(dataset, ticker, days)
     found = [_compared(whole.row(day), table(truncated(dataset, day, ticker), ticker, [day]).row(day)) for day in days]
     columns = ["date", "field", "whole", "truncated", "same"]

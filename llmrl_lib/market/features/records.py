@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from llmrl_lib.market.dates import day_of
 from llmrl_lib.market.features.catalogue import FIELDS
 
 NOT_AVAILABLE = "not available"
@@ -87,8 +88,8 @@ class FeatureTable:
     spans: np.ndarray  # (dates, 2): first headline of the date's window and the first after it
 
     def row(self, date: str | pd.Timestamp) -> Features:
-        """The record of one of the dates; KeyError for any other date."""
-        day = pd.Timestamp(date)
+        """The record of one of the dates; KeyError for any other date, ValueError for what is no date."""
+        day = day_of(date)
         place = int(self.values.index.get_indexer(pd.Index([day]))[0])
         if place < 0:
             raise KeyError(f"this table of {self.ticker} has no {day:%Y-%m-%d}")

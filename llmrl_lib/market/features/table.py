@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib.market.dataset import Dataset
+from llmrl_lib.market.dates import days_of
 from llmrl_lib.market.features.catalogue import DAILY_AGE, FIELDS, NEWS_DAYS
 from llmrl_lib.market.features.columns import (
     Array,
@@ -65,11 +66,7 @@ def feature_table(dataset: Dataset, ticker: str, dates: Iterable[str | pd.Timest
 
 
 def _trading_days(ticker: str, days: pd.Index, dates: Iterable[str | pd.Timestamp]) -> pd.Index:
-    given = [pd.Timestamp(date) for date in dates]
-    for date in given:
-        if pd.isna(date) or date.tzinfo is not None or date != date.normalize():
-            raise ValueError(f"{date} is no trading day; give a date without time and zone, for example 2018-06-01")
-    chosen = pd.DatetimeIndex(given, name="date").as_unit("us").unique()
+    chosen = pd.DatetimeIndex(days_of(dates), name="date").as_unit("us").unique()
     for date in chosen[~chosen.isin(days)]:
         earlier = days[days < date]
         last = f"its last trading day before is {earlier[-1]:%Y-%m-%d}" if len(earlier) else "its bars begin later"

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Market:
         return true_ics(self)
 
     def dataset(self) -> Dataset:
-        """The market as a dataset without a folder. It has no content hash."""
+        """The market as a dataset without a folder, its truth included. It has no content hash."""
         tables: dict[tuple[str, str | None], pd.DataFrame] = {
             ("indices", None): self.indices,
             ("macro", None): self.macro,
@@ -83,9 +83,27 @@ class Market:
         dates = (self.world.first.replace(day=1), self.world.split, self.world.last + datetime.timedelta(days=1))
         start, split, end = (pd.Timestamp(day).as_unit("us") for day in dates)
         tickers = tuple(company.ticker for company in self.companies)
-        return Dataset(
-            Path("memory"), name_of(self.world), title_of(self.world), tickers, start, split, end, _readings=readings
-        )
+        about = (Path("memory"), name_of(self.world), title_of(self.world), tickers, start, split, end)
+        return _InMemory(*about, _readings=readings, market=self)
+
+
+@dataclass(frozen=True)
+class _InMemory(Dataset):
+    """A dataset whose tables, truth included, come from a market instead of a folder."""
+
+    market: Market = field(kw_only=True, repr=False, compare=False)
+
+    @property
+    def truth(self) -> pd.DataFrame:
+        return self.market.truth.copy(deep=False)
+
+    @property
+    def truth_ic(self) -> pd.DataFrame:
+        return self.market.truth_ic.copy(deep=False)
+
+    @property
+    def has_truth(self) -> bool:
+        return True
 
 
 def simulate(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -78,12 +79,13 @@ def order(
 
 
 def cost_of(wanted: Order, replay: Replay, prices: Prices | None = None) -> pd.DataFrame:
-    """What an order would ask and cost, a row per prompt; asks nothing.
+    """What an order would ask and cost, a row per prompt; asks nothing. Raises what `produce` raises before it asks.
 
     Columns: prompt, requests, stored (need no call), calls, prompt_tokens, completion_tokens, usd (estimates),
     most_usd (what a budget has to hold); the latter two are missing where the price is unknown. Requests with memory hold
     stand-ins where a strategy is yet to be made.
     """
+    _refuse_others(wanted, replay, Path(replay.folder))
     strategist, analyst = Rehearsal(replay), Rehearsal(replay)
     _make(wanted, strategist, analyst, None)
     prompts = [wanted.prompt, *([wanted.analyst] if wanted.prompt.shows_news else [])]
@@ -115,7 +117,7 @@ def produce(wanted: Order, replay: Replay, out: Path, progress: Progress | None 
     StrategiesError the tickers that are complete have their files, and every reply is in the store, so that the same order
     goes on where it was.
     """
-    _claim(out / wanted.folder, wanted, replay)
+    asked = _refuse_others(wanted, replay, out)
     labelled, analyst = (
         replay.labelled(wanted.label),
         replay.labelled(f"{wanted.analyst.name} {wanted.analyst.version}"),
@@ -125,9 +127,9 @@ def produce(wanted: Order, replay: Replay, out: Path, progress: Progress | None 
         made = _make(wanted, labelled, analyst, progress)
     except StrategiesError as error:
         failed = frozenset(failure.ticker for failure in error.failures)
-        _write(wanted, [one for one in error.strategies if one.ticker not in failed], out)
+        _write(wanted, [one for one in error.strategies if one.ticker not in failed], out, asked)
         raise
-    _write(wanted, made, out)
+    _write(wanted, made, out, asked)
     return made
 
 
@@ -174,8 +176,8 @@ def _make(
     )  # fmt: skip
 
 
-def _claim(place: Path, wanted: Order, replay: Replay) -> None:
-    """Writes down how the strategies of a folder are made, or sees that those it holds are made alike."""
+def _refuse_others(wanted: Order, replay: Replay, out: Path) -> dict[str, Any]:
+    """How the strategies are to be made, as written beside them; ExperimentError if others stand in their place."""
     asked = {
         "dataset": wanted.dataset.name,
         "start": f"{wanted.start:%Y-%m-%d}",
@@ -190,16 +192,18 @@ def _claim(place: Path, wanted: Order, replay: Replay) -> None:
             if item.name != "analyst_prompt" and (value := getattr(wanted.ask, item.name)) is not None
         },
     }
+    place = out / wanted.folder
     if (place / ORDER).is_file():
         refuse_other_settings(place, read_toml(place / ORDER), asked)
-    else:
-        write_toml(place / ORDER, asked)
+    return asked
 
 
-def _write(wanted: Order, made: Sequence[Strategy], out: Path) -> None:
+def _write(wanted: Order, made: Sequence[Strategy], out: Path, asked: Mapping[str, Any]) -> None:
+    """A file per ticker that has strategies, and with the first one how they were made."""
     for ticker in wanted.tickers:
         own = [one for one in made if one.ticker == ticker]
         if own:
             lines = io.StringIO()
             lines.writelines(f"{json.dumps(strategy_to_record(one))}\n" for one in own)
+            write_toml(out / wanted.folder / ORDER, asked)
             write_text(out / wanted.folder / f"{ticker}.jsonl", lines.getvalue())

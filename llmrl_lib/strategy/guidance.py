@@ -39,6 +39,7 @@ def guidance(
     variant: Variant = "geometric",
     entropy: Source = "reply",
     every: int = EVERY,
+    may_begin_late: bool = False,
 ) -> pd.Series:
     """The interaction term of each of `dates` (trading days, ascending), in [-1, 1], from one ticker's strategies.
 
@@ -49,7 +50,8 @@ def guidance(
 
     Raises ValueError for strategies of several tickers, for twice the same draw of a date, for a strategy without
     log-probabilities where `variant` needs them, and for a date that lies more than `every` of `dates` after the decision in
-    force: stale advice is neither repeated nor turned into a neutral one.
+    force: stale advice is neither repeated nor turned into a neutral one. Likewise where more than `every` dates lie before
+    the first decision, unless `may_begin_late`: an agent trained on years without advice learns to pay no heed to it.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant is {variant!r}; it must be one of {', '.join(VARIANTS)}")
@@ -64,6 +66,13 @@ def guidance(
         ]
     )
     place = in_force(list(by_date), days, every)
+    silent = int((place < 0).sum())
+    if silent > every + 1 and not may_begin_late:
+        raise ValueError(
+            f"the first of {len(by_date)} decisions is of {min(by_date):%Y-%m-%d}, so {silent} of {len(days)} dates from "
+            f"{days[0]:%Y-%m-%d} on would be without advice; make strategies from there on (llmrl strategies --start "
+            f"{days[0]:%Y-%m-%d}), or say may_begin_late=True"
+        )
     known = np.where(place >= 0, values[np.maximum(place, 0)], 0.0)
     return pd.Series(known, index=days, name="guidance")
 

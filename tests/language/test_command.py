@@ -58,9 +58,18 @@ def test_strategies_made_otherwise_are_not_written_over(tmp_path):
             result = call(server, "--prompt", "p0", "--out", tmp_path, *days, *words)
             assert (result.exit_code, server.calls) == (2, calls)
             assert what in result.stderr
+            assert call(server, "--prompt", "p0", "--out", tmp_path, *days, *words, "--dry-run").exit_code == 2
         assert file.read_bytes() == made
         assert call(server, "--prompt", "p0", "--out", tmp_path, *days, tickers="KSTV").exit_code == 0
     assert (tmp_path / "p0-1" / "KSTV.jsonl").is_file()
+
+
+def test_a_first_attempt_that_fails_claims_no_folder(tmp_path):
+    days = ["--start", "2018-06-01", "--end", "2018-08-01"]
+    with ChatServer(models=["any"]) as server:
+        wrong = call(server, "--prompt", "p0", "--out", tmp_path, *days, "--model", "misspelt")
+        assert wrong.exit_code != 0
+        assert call(server, "--prompt", "p0", "--out", tmp_path, *days).exit_code == 0
 
 
 def test_a_dry_run_tells_calls_tokens_and_cost_and_asks_nothing(tmp_path):

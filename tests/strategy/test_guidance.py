@@ -43,6 +43,16 @@ def test_the_next_strategy_takes_over_on_the_day_after_its_decision(strategy):
     assert set(found.iloc[21:41]) == {-1.0}
 
 
+def test_years_without_advice_are_not_taken_for_silence(strategy):
+    decided = [strategy(DAYS[30], tokens=with_mass(0.9))]
+    with pytest.raises(
+        ValueError, match=r"31 of 45 dates from 2018-01-01 on would be without advice; make strategies from there"
+    ):
+        guidance(decided, DAYS)
+    assert (guidance(decided, DAYS, may_begin_late=True).iloc[:31] == 0).all()
+    assert (guidance(decided, DAYS[10:]).iloc[:21] == 0).all()
+
+
 def test_the_variants_by_hand(strategy):
     one = strategy(confidence=2, tokens=with_mass(0.9))
     sure = certainty(normalised(0.9))
@@ -101,7 +111,7 @@ def test_the_first_return_that_a_strategy_influences(strategy):
     bars = pd.DataFrame(
         {name: np.linspace(10, 12, 45) for name in ("open", "high", "low", "close", "volume")}, index=DAYS
     )
-    series = guidance([strategy(DAYS[35])], DAYS, "direction")
+    series = guidance([strategy(DAYS[35])], DAYS, "direction", may_begin_late=True)
     table = observation_table(bars, scales_of(bars), series)
     assert table[35, 0, -1] == 0.0
     assert table[36, 0, -1] == 1.0

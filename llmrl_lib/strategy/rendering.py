@@ -57,7 +57,12 @@ def render(
         values["news"] = fenced(_said(factor) for factor in news)
     if "macro_narrative" in chosen.variables:
         values["macro_narrative"] = macro_narrative(features)
-    unused = sorted(values.keys() - chosen.variables)
+    unused, unknown = sorted(values.keys() - chosen.variables), sorted(chosen.variables - values.keys())
+    if unknown:
+        near = f"; {{{{{unused[0]}}}}} is shown nowhere" if unused else ""
+        raise PromptError(
+            f"prompt {chosen.name} uses {{{{{unknown[0]}}}}}, which has no value; it has {', '.join(sorted(values))}{near}"
+        )
     if unused:
         raise PromptError(f"prompt {chosen.name} has {unused[0]}, but no template shows {{{{{unused[0]}}}}}; add it")
     return [

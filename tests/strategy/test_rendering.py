@@ -113,6 +113,8 @@ def test_unknown_absolute_and_unshown_features_fail_by_name(features):
         render(replace(load_prompt("p3"), features=("vix", "news_count")), features, memory=[])
     with pytest.raises(PromptError, match=r"uses \{\{moon\}\}, which has no value"):
         render(replace(prompt, user=prompt.user + "{{moon}}"), features)
+    with pytest.raises(PromptError, match=r"uses \{\{feature\}\}, which has no value"):
+        render(replace(prompt, user=prompt.user.replace("{{features}}", "{{feature}}")), features)
 
 
 def test_features_may_be_dropped_reordered_and_reworded(features):

@@ -1,0 +1,1 @@
+"""Nano: a small language model trained on invented markets alone."""

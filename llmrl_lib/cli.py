@@ -25,6 +25,8 @@ Language models guiding reinforcement learning in trading: make runs, and books 
 """)  # fmt: skip
 data = typer.Typer(no_args_is_help=True, help="Look at datasets and make invented ones.")
 app.add_typer(data, name="data")
+nano = typer.Typer(no_args_is_help=True, help="Make and examine the small model that comes with the package.")
+app.add_typer(nano, name="nano")
 
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -156,6 +158,50 @@ def strategies(
         _print_frame(console, work.summary(wanted, made), f"{len(made)} strategies in {out}")
         columns = ["calls", "prompt_tokens", "completion_tokens", "mean_prompt_tokens", "total_usd", "seconds"]
         _print_frame(console, ledger(out, known)[columns].reset_index(), "What this folder has cost so far")
+
+
+@nano.command("train")
+def train(
+    out: Annotated[Path, typer.Option(help="Folder to write the model into.")],
+    work: Annotated[Path, typer.Option(help="Folder for lessons and checkpoint; the same command continues it.")] = Path(
+        "runs/nano"
+    ),
+    stop_after: Annotated[int, typer.Option(help="Steps in all after which to stop, for a trial; 0: none.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="Processor threads.", min=1)] = 1,
+    debug: Debug = False,
+) -> None:
+    """Train Nano on invented markets: about two hours on two processor cores. It can be stopped and goes on where it was."""
+    with _plain_errors(debug):
+        import torch
+
+        from llmrl_lib.strategy.nano import make_nano
+
+        torch.set_num_threads(threads)
+        make_nano(work, out, told=lambda line: print(line, flush=True), stop_after=stop_after or None)
+        print(f"Written to {out}. Use it with LocalChat, or examine it with: llmrl nano examine {out}")
+
+
+@nano.command("examine")
+def examine(
+    model: Annotated[Path | None, typer.Argument(help="Folder of a model; the shipped one by default.")] = None,
+    prompts: Annotated[str, typer.Option(help="Prompts, separated by commas.")] = "p0,p1,p2,p3,p4",
+    markets: Annotated[int, typer.Option(help="Invented markets for each prompt.", min=1)] = 1,
+    strength: Annotated[float, typer.Option(help="Strength of their signal, 0 (none) to 2.")] = 1.0,
+    debug: Debug = False,
+) -> None:
+    """Examine a local model on invented markets that Nano was not trained on, against what could be known there."""
+    with _plain_errors(debug):
+        from llmrl_lib.language.local import LocalChat
+        from llmrl_lib.language.nano import Nano
+        from llmrl_lib.strategy.lessons.examination import examine as examined
+        from llmrl_lib.strategy.lessons.examination import marks
+
+        chat = LocalChat(model) if model else Nano()
+        rows = []
+        for prompt in [name.strip() for name in prompts.split(",") if name.strip()]:
+            found = marks(examined(chat, prompt, range(markets), strength))
+            rows.append({"prompt": prompt, **found._asdict()})
+        _print_frame(_console(), pd.DataFrame(rows).set_index("prompt").T.reset_index(names="mark"), "Examination")
 
 
 @app.command()

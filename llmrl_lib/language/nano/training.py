@@ -39,12 +39,14 @@ class NanoSettings:
     heads: int = 6
     inner: int = 512  # of the feed-forward part
     context: int = 4096  # tokens that the decoder can read
-    tokens_per_step: int = 2048  # padding included
+    tokens_per_step: int = 2560  # padding included
     block: int = 2048  # lessons that are shuffled among each other
-    rate: float = 2e-3  # highest learning rate
-    warm_up: int = 100  # steps
-    decay: float = 0.1  # of weights
+    rate: float = 0.02  # highest learning rate of matrices, by Muon
+    other_rate: float = 4e-3  # of embeddings and scales, by AdamW
+    warm_up: int = 50  # steps
+    decay: float = 0.05  # of matrices
     decision_weight: float = 8.0  # of the token that says LONG or SHORT, against 1 for others
+    compute: str = "bfloat16"  # number format of the products; weights and sums are float32
     seed: int = 0
 
 
@@ -67,6 +69,9 @@ class Progress(NamedTuple):
     loss: float  # nats per token of the reply, of the last steps
     decision_loss: float  # of the token that decides
     seconds: float
+
+
+_Optimisers = tuple[torch.optim.Optimizer, ...]
 
 
 def architecture(settings: NanoSettings, vocabulary: int, ends: int, pad: int) -> Any:
@@ -155,24 +160,27 @@ def train(
     other settings or lessons.
     """
     plan = batches(encoded, settings)
-    optimiser = _optimiser(model, settings)
+    optimisers = _optimisers(model, settings)
     key = json.dumps(
         {**asdict(settings), "lessons": len(encoded.replies), "tokens": len(encoded.tokens)}, sort_keys=True
     )
-    step = _resume(folder / "checkpoint.safetensors", model, optimiser, key)
+    step = _resume(folder / "checkpoint.safetensors", model, optimisers, key)
     last = min(len(plan), stop_after or len(plan))
     device = next(model.parameters()).device
     started, losses, deciding = time.perf_counter(), [], []
     progress = Progress(step, len(plan), math.nan, math.nan, 0.0)
     model.train()
     while step < last:
-        for group in optimiser.param_groups:
-            group["lr"] = settings.rate * _share_of_rate(step, len(plan), settings.warm_up)
-        loss, decided = _loss(model, encoded, plan[step], settings, device)
-        optimiser.zero_grad(set_to_none=True)
+        share = _share_of_rate(step, len(plan), settings.warm_up)
+        for optimiser, rate in zip(optimisers, (settings.rate, settings.other_rate), strict=True):
+            optimiser.param_groups[0]["lr"] = rate * share
+        with torch.autocast(device.type, getattr(torch, settings.compute), enabled=settings.compute != "float32"):
+            loss, decided = _loss(model, encoded, plan[step], settings, device)
+        model.zero_grad(set_to_none=True)
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        for optimiser in optimisers:
+            optimiser.step()
         losses.append(loss.mean)
         deciding += decided
         step += 1
@@ -180,7 +188,7 @@ def train(
             mean = float(torch.stack(losses).mean())
             decision = float(torch.stack(deciding).mean()) if deciding else math.nan
             progress = Progress(step, len(plan), mean, decision, time.perf_counter() - started)
-            _keep(folder / "checkpoint.safetensors", model, optimiser, step, key)
+            _keep(folder / "checkpoint.safetensors", model, optimisers, step, key)
             losses, deciding = [], []
             if report:
                 report(progress)
@@ -233,11 +241,14 @@ def _loss(
     return _Loss((losses * weights).sum() / weights.sum(), losses.detach().mean()), decided
 
 
-def _optimiser(model: Any, settings: NanoSettings) -> torch.optim.AdamW:
-    matrices = [one for one in model.parameters() if one.dim() > 1]
-    others = [one for one in model.parameters() if one.dim() == 1]
-    groups = [{"params": matrices, "weight_decay": settings.decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.95))
+def _optimisers(model: Any, settings: NanoSettings) -> _Optimisers:
+    """Muon (Jordan 2024) for the matrices between layers, which learn in half the steps by it; AdamW for the rest."""
+    inner = [one for name, one in model.named_parameters() if one.dim() == 2 and "embed" not in name]
+    others = [one for name, one in model.named_parameters() if one.dim() != 2 or "embed" in name]
+    return (
+        torch.optim.Muon(inner, lr=settings.rate, weight_decay=settings.decay),
+        torch.optim.AdamW(others, lr=settings.other_rate, betas=(0.9, 0.95), weight_decay=0.0),
+    )
 
 
 def _share_of_rate(step: int, steps: int, warm_up: int) -> float:
@@ -248,17 +259,20 @@ def _share_of_rate(step: int, steps: int, warm_up: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * min(gone, 1.0)))
 
 
-def _keep(path: Path, model: Any, optimiser: torch.optim.AdamW, step: int, key: str) -> None:
-    tensors = {f"weight {name}": tensor.detach().cpu().clone() for name, tensor in model.named_parameters()}
+def _keep(path: Path, model: Any, optimisers: _Optimisers, step: int, key: str) -> None:
+    tensors = {}
     for name, parameter in model.named_parameters():
-        for part in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{part} {name}"] = optimiser.state[parameter][part].cpu().clone()
+        tensors[f"weight {name}"] = parameter.detach().cpu().clone()
+        for optimiser in optimisers:
+            for part, value in optimiser.state.get(parameter, {}).items():
+                if part != "step":
+                    tensors[f"{part} {name}"] = value.cpu().clone()
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata={"step": str(step), "key": key})
     partial.replace(path)
 
 
-def _resume(path: Path, model: Any, optimiser: torch.optim.AdamW, key: str) -> int:
+def _resume(path: Path, model: Any, optimisers: _Optimisers, key: str) -> int:
     if not path.is_file():
         return 0
     with safe_open(path, framework="pt") as file:
@@ -266,16 +280,20 @@ def _resume(path: Path, model: Any, optimiser: torch.optim.AdamW, key: str) -> i
         if about["key"] != key:
             raise ValueError(f"{path} is of other settings or lessons; name another folder, or delete the checkpoint")
         step = int(about["step"])
+        parameters = dict(model.named_parameters())
+        owner = {one: optimiser for optimiser in optimisers for one in optimiser.param_groups[0]["params"]}
         with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                parameter.copy_(file.get_tensor(f"weight {name}"))
-                optimiser.state[parameter] = {
-                    "step": torch.tensor(float(step)),
-                    **{
-                        part: file.get_tensor(f"{part} {name}").to(parameter.device)
-                        for part in ("exp_avg", "exp_avg_sq")
-                    },
-                }
+            for entry in file.keys():  # noqa: SIM118
+                part, name = entry.split(" ")
+                parameter = parameters[name]
+                value = file.get_tensor(entry).to(parameter.device)
+                if part == "weight":
+                    parameter.copy_(value)
+                else:
+                    owner[parameter].state[parameter][part] = value
+        for parameter, optimiser in owner.items():
+            if isinstance(optimiser, torch.optim.AdamW):
+                optimiser.state[parameter]["step"] = torch.tensor(float(step))
     return step
 
 

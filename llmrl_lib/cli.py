@@ -163,9 +163,9 @@ def strategies(
 @nano.command("train")
 def train(
     out: Annotated[Path, typer.Option(help="Folder to write the model into.")],
-    work: Annotated[Path, typer.Option(help="Folder for lessons and checkpoint; the same command continues it.")] = Path(
-        "runs/nano"
-    ),
+    work: Annotated[
+        Path, typer.Option(help="Folder for lessons and checkpoint; the same command continues it.")
+    ] = Path("runs/nano"),
     stop_after: Annotated[int, typer.Option(help="Steps in all after which to stop, for a trial; 0: none.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="Processor threads.", min=1)] = 1,
     debug: Debug = False,

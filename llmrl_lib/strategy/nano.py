@@ -50,10 +50,10 @@ COURSES = (Course(14, 0.0, 1.0), Course(5, 0.3, 0.5), Course(7, 0.8, 0.3))
 class NanoPlan:
     """All that decides the weights."""
 
-    settings: NanoSettings = NanoSettings()
+    settings: NanoSettings = field(default_factory=NanoSettings)
     courses: tuple[Course, ...] = COURSES
     surveyed: int = SURVEYED
-    dtype: str = field(default="bfloat16")  # of the exported weights
+    dtype: str = "bfloat16"  # of the exported weights
 
 
 def make_nano(
@@ -61,9 +61,9 @@ def make_nano(
 ) -> Progress:
     """Train by a plan in folder `work` and write the model, with its tokenizer, into folder `out`.
 
-    A second call with the same plan and folder goes on where the first was stopped, to the same weights. `stop_after` ends the
-    call after that many steps in all, for trials; the model is written all the same. Raises ValueError for a work folder of
-    another plan.
+    A second call with the same plan and folder goes on where the first was stopped, to the same weights. `stop_after` ends
+    the call after that many steps in all, for trials; the model is written all the same. Raises ValueError for a work folder
+    of another plan.
     """
     chosen, say = plan or NanoPlan(), told or (lambda _: None)
     work.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Nano's tokenizer and training: figures digit by digit, the loss where it belongs, a stopped run that goes on to the same weights."""
+"""Nano's tokenizer and training: figures digit by digit, the loss where it belongs, a stopped run that goes on the same."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,15 @@ SMALL = NanoSettings(
     vocabulary=500, width=16, layers=1, heads=2, inner=32, context=256, tokens_per_step=100, block=16, warm_up=2,
     compute="float32",
 )  # fmt: skip
-HOSTILE = ["", "\x00\x07", "价格 ↑ naïve Žluť", "🙂" * 5, "<|end|", "ig\nnore: -1.25.5-", "a_b_c 1_000 skew_30d sma_200_gap."]
+HOSTILE = [
+    "",
+    "\x00\x07",
+    "价格 ↑ naïve Žluť",
+    "🙂" * 5,
+    "<|end|",
+    "ig\nnore: -1.25.5-",
+    "a_b_c 1_000 skew_30d sma_200_gap.",
+]
 
 
 def lesson(number):

@@ -1,4 +1,4 @@
-"""Lessons: replies that keep to the prompt and to its schema, a teacher without hindsight, examinations that can be failed."""
+"""Lessons: replies that keep to prompt and schema, a teacher without hindsight, examinations that can be failed."""
 
 import json
 from dataclasses import replace

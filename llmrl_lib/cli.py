@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from llmrl_lib.language.chat import Chat
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="""
 Language models guiding reinforcement learning in trading: make runs, and books of them.
@@ -108,7 +111,7 @@ def run(
 @app.command()
 def strategies(
     dataset: Annotated[Path, typer.Option(help="Folder of a dataset.")],
-    model: Annotated[str, typer.Option(help="Name of the model, as the server knows it.")],
+    model: Annotated[str, typer.Option(help="nano, the folder of a local model, or the server's name for one.")],
     out: Annotated[Path, typer.Option(help="Folder for replies and strategies; the same command continues it.")] = Path(
         "runs/strategies"
     ),
@@ -133,17 +136,16 @@ def strategies(
         from llmrl_lib.experiments import strategies as work
         from llmrl_lib.language.budget import Budget
         from llmrl_lib.language.ledger import ledger
-        from llmrl_lib.language.openai import OpenAIChat
         from llmrl_lib.language.prices import load_prices
         from llmrl_lib.language.replay import Replay
         from llmrl_lib.market.dataset import load_dataset
         from llmrl_lib.strategy.strategist import Ask
 
-        known = load_prices(prices, free=[model] if free else [])
+        chat = _chat(model, base_url, concurrency, timeout)
+        known = load_prices(prices, free=[chat.identity["model"]] if free or "server" not in chat.identity else [])
         named = [name.strip() for name in tickers.split(",") if name.strip()]
         ask = Ask(top_logprobs=logprobs or None, max_tokens=max_tokens)
         wanted = work.order(load_dataset(dataset), named, prompt, start or None, end or None, draws, ask)
-        chat = OpenAIChat(model, base_url or None, concurrency=concurrency, timeout=timeout)
         budget = None if budget_usd is None or dry_run else Budget(budget_usd, known)
         replay = Replay(out, chat, purpose=wanted.label, budget=budget)
         console = _console()
@@ -266,6 +268,21 @@ def _is_expected(error: BaseException) -> bool:
     from llmrl_lib.language.store import StoreError
 
     return isinstance(error, ChatError | StoreError)
+
+
+def _chat(model: str, base_url: str, concurrency: int, timeout: float) -> Chat:
+    """The shipped model, one in a folder, or one behind a server."""
+    if not base_url and model == "nano":
+        from llmrl_lib.language.nano import Nano
+
+        return Nano()
+    if not base_url and Path(model).is_dir():
+        from llmrl_lib.language.local import LocalChat
+
+        return LocalChat(model)
+    from llmrl_lib.language.openai import OpenAIChat
+
+    return OpenAIChat(model, base_url or None, concurrency=concurrency, timeout=timeout)
 
 
 def _interrupt(*_: Any) -> None:

@@ -284,7 +284,8 @@ def _choose(scores: torch.Tensor, rows: list[_Row], ends: frozenset[int]) -> lis
     most = max((row.sampling.top_logprobs or 0) for row in rows)
     top = logprobs.topk(min(max(most, 1), scores.shape[-1]), dim=-1)
     alternatives, values = top.indices.tolist(), top.values.tolist()
-    chosen = [_drawn(scores[place], row, ends) for place, row in enumerate(rows)]
+    host = scores.cpu()
+    chosen = [_drawn(host[place], row, ends) for place, row in enumerate(rows)]
     own = logprobs[torch.arange(len(rows)), torch.tensor(chosen)].tolist()
     for place, (row, token) in enumerate(zip(rows, chosen, strict=True)):
         asked = row.sampling.top_logprobs or 0
@@ -299,7 +300,6 @@ def _choose(scores: torch.Tensor, rows: list[_Row], ends: frozenset[int]) -> lis
 def _drawn(scores: torch.Tensor, row: _Row, ends: frozenset[int]) -> int:
     """The likeliest token that the schema allows, or one drawn at the temperature, after penalties for what was written."""
     sampling = row.sampling
-    scores = scores.cpu()
     if row.written and (sampling.frequency_penalty or sampling.presence_penalty):
         used, times = torch.tensor(row.written).unique(return_counts=True)
         scores = scores.clone()

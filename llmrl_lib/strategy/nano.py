@@ -26,7 +26,7 @@ from llmrl_lib.language.nano.training import (
     train,
     weights_only,
 )
-from llmrl_lib.strategy.lessons.lesson import ROLES, lessons_of
+from llmrl_lib.strategy.lessons.lesson import USED, lessons_of
 from llmrl_lib.strategy.lessons.teacher import SURVEYED, Teacher, fit_teacher, load_teacher, save_teacher
 
 Told = Callable[[str], None]
@@ -40,10 +40,16 @@ class Course:
     markets: int
     untouched: float  # share of prompts that are the package's own
     short: float  # share of the others that are short
-    roles: tuple[str, ...] = tuple(ROLES)
+    roles: tuple[str, ...] = USED
 
 
-COURSES = (Course(14, 0.0, 1.0), Course(5, 0.3, 0.5), Course(7, 0.8, 0.3))
+COURSES = (
+    Course(4, 0.0, 1.0, ("drill",)),
+    Course(2, 0.0, 1.0, ("drill", "strategist", "analyst")),
+    Course(8, 0.0, 1.0),
+    Course(4, 0.3, 0.5),
+    Course(7, 0.8, 0.3),
+)
 
 
 @dataclass(frozen=True)

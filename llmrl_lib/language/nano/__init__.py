@@ -22,3 +22,6 @@ class Nano(LocalChat):
             raise UnknownModelError("this installation has no weights of Nano; make them with llmrl nano train")
         super().__init__(WEIGHTS, device=device, dtype="float32", batch=batch)
         self.model_name = "nano"
+
+    def __repr__(self) -> str:
+        return f"Nano(device={self.device.type!r})"

@@ -15,10 +15,10 @@ from llmrl_lib.language.prompts import Prompt
 from llmrl_lib.market.features import Features, Headline
 from llmrl_lib.strategy.analyst import NO_NEWS, analyst_request
 from llmrl_lib.strategy.anonymise import Names
-from llmrl_lib.strategy.lessons.replies import factors_reply, strategy_items, strategy_reply, written
+from llmrl_lib.strategy.lessons.replies import MOST_EVIDENCE, factors_reply, strategy_items, strategy_reply, written
 from llmrl_lib.strategy.lessons.stories import told
 from llmrl_lib.strategy.lessons.teacher import Teacher, rise_chance
-from llmrl_lib.strategy.lessons.variations import SHORT, UNTOUCHED, varied, with_gaps
+from llmrl_lib.strategy.lessons.variations import SHORT, UNTOUCHED, drill, varied, with_gaps
 from llmrl_lib.strategy.lessons.worlds import FIRST_ROW, TRAINING, Share, market, shares
 from llmrl_lib.strategy.memory import EVERY, recall
 from llmrl_lib.strategy.records import Strategy, strategy_from_reply
@@ -54,6 +54,21 @@ def strategist_lessons(
         first = last
 
 
+def drill_lessons(
+    teacher: Teacher, share: Share, source: Generator, untouched: float, short: float
+) -> Iterator[Lesson]:
+    """Every few fields of a short prompt read out in any order: what it takes to copy a figure and to weigh it."""
+    del untouched, short
+    for place, features in enumerate(share.table.rows()):
+        for name, view in (("p1", "figures"), ("p1", "figures"), ("p0", "prices")):
+            prompt = drill(name, tuple(teacher.views[view]), source)
+            found = strategy_items(teacher, prompt, features, fewest=MOST_EVIDENCE)
+            items = [found[at] for at in source.permutation(len(found))]
+            chance = rise_chance(share, place)
+            reply = strategy_reply(teacher, prompt, items, [], bool(source.random() < chance))
+            yield Lesson("drill", tuple(render(prompt, features)), written(reply), chance)
+
+
 def analyst_lessons(
     teacher: Teacher, share: Share, source: Generator, untouched: float, short: float
 ) -> Iterator[Lesson]:
@@ -78,10 +93,12 @@ def analyst_lessons(
             yield Lesson("analyst", request.messages, written(factors_reply(factors)))
 
 
-ROLES: Mapping[str, Writer] = {
+USED = ("strategist", "analyst")  # roles that the package asks for
+ROLES: Mapping[str, Writer] = {  # a new role is a writer here
     "strategist": strategist_lessons,
     "analyst": analyst_lessons,
-}  # a new role is a writer here
+    "drill": drill_lessons,
+}
 
 
 def lessons_of(
@@ -90,7 +107,7 @@ def lessons_of(
     first_seed: int = TRAINING,
     untouched: float = UNTOUCHED,
     short: float = SHORT,
-    roles: Sequence[str] = tuple(ROLES),
+    roles: Sequence[str] = USED,
 ) -> list[Lesson]:
     """All lessons of one market; the same arguments give the same lessons."""
     source = np.random.default_rng([first_seed, number])

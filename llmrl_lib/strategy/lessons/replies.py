@@ -42,9 +42,13 @@ class Item:
 
 
 def strategy_items(
-    teacher: Teacher, prompt: Prompt, features: Features, news: Sequence[Factor] | None = None
+    teacher: Teacher,
+    prompt: Prompt,
+    features: Features,
+    news: Sequence[Factor] | None = None,
+    fewest: int = FEWEST_EVIDENCE,
 ) -> list[Item]:
-    """What the teacher reads out of a rendered prompt: the telling figures that it shows, and others if these are too few."""
+    """What the teacher reads out of a rendered prompt: the telling figures that it shows, and others up to `fewest`."""
     shown = dict(values_shown(prompt, features))
     slopes = teacher.views[view_of(prompt)]
     found = []
@@ -62,7 +66,7 @@ def strategy_items(
         for name in sorted(prompt.features, key=lambda name: name not in shown)
         if name not in read
     ]
-    return (found + others[: max(FEWEST_EVIDENCE - len(found), 0)])[:MOST_EVIDENCE]
+    return (found + others[: max(fewest - len(found), 0)])[:MOST_EVIDENCE]
 
 
 def strategy_reply(

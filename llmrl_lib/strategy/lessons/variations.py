@@ -6,7 +6,7 @@ be lost in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from numpy.random import Generator
@@ -62,6 +62,22 @@ def varied(name: str, source: Generator, untouched: float = UNTOUCHED, short: fl
         system=system,
         user=user,
         meanings=meanings,
+    )
+
+
+def drill(name: str, telling: Sequence[str], source: Generator) -> Prompt:
+    """A built-in prompt cut to its first paragraph and three to eight fields in any order, about half of them `telling`."""
+    prompt = load_prompt(name)
+    count = int(source.integers(3, 9))
+    first = [one for one in telling if one in prompt.features and source.random() < 0.7]
+    others = [str(one) for one in source.permutation([one for one in prompt.features if one not in first])]
+    chosen = (first + others[: max(count - len(first), 0)])[:8]
+    return replace(
+        prompt,
+        version="drill",
+        features=tuple(chosen[place] for place in source.permutation(len(chosen))),
+        instructions=(),
+        system=prompt.system.split("\n\n")[0],
     )
 
 

@@ -100,6 +100,9 @@ def make_nano(
 
 def export(work: Path, out: Path, plan: NanoPlan, tokenizer: Any = None) -> None:
     """Write the weights of the checkpoint in `work` as a model that LocalChat loads."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     if tokenizer is None:
         tokenizer = _read_tokenizer(work / "tokenizer.json", plan.settings)
     model = architecture(plan.settings, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)

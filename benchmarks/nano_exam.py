@@ -1,9 +1,9 @@
 """What Nano is worth on invented markets that it was not trained on, against what could be known there.
 
     python benchmarks/nano_exam.py [--model FOLDER] [--prompts p0,p1,p2,p3,p4] [--strengths 1.0] [--markets 1]
-        [--first 0] [--out benchmarks/nano_exam.json]
+        [--first 0] [--tickers 6] [--out benchmarks/nano_exam.json]
 
-For each prompt and strength: the marks of `strategy.lessons.examination` over all strategies of these markets (six companies,
+For each prompt and strength: the marks of `strategy.lessons.examination` over all strategies of these markets (their companies,
 every 20 trading days of seven years), mean entropy of reply and decision, and seconds per strategy, the analyst's replies
 included. A reply off its schema ends the benchmark. Cases that are in the file already are kept, others are added.
 """
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--strengths", default="1.0")
     parser.add_argument("--markets", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first market")
+    parser.add_argument("--tickers", type=int, default=6, help="companies of each market")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "nano_exam.json")
     given = parser.parse_args()
     chat = LocalChat(given.model, batch=32) if given.model else Nano()
@@ -43,7 +44,9 @@ def main() -> None:
     for strength in map(float, given.strengths.split(",")):
         for prompt in given.prompts.split(","):
             start = time.perf_counter()
-            found = examine(chat, prompt, range(given.first, given.first + given.markets), strength)
+            found = examine(
+                chat, prompt, range(given.first, given.first + given.markets), strength, tickers=given.tickers
+            )
             seconds = (time.perf_counter() - start) / len(found)
             entropies = found[["entropy", "decision_entropy", "perplexity"]].mean()
             case = {
@@ -51,6 +54,7 @@ def main() -> None:
                 "prompt": prompt,
                 "strength": strength,
                 "markets": [given.first, given.first + given.markets - 1],
+                "tickers": given.tickers,
                 **{name: round(value, 4) for name, value in marks(found)._asdict().items()},
                 **{name: round(float(value), 4) for name, value in entropies.items()},
                 "seconds_per_strategy": round(seconds, 3),

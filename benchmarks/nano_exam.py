@@ -1,7 +1,7 @@
 """What Nano is worth on invented markets that it was not trained on, against what could be known there.
 
-    python benchmarks/nano_exam.py [--model FOLDER] [--prompts p0,p1,p2,p3,p4] [--strengths 1.0] [--markets 1] [--first 0]
-        [--tickers 6] [--out benchmarks/nano_exam.json]
+    python benchmarks/nano_exam.py [--model FOLDER] [--prompts p0,p1,p2,p3,p4] [--strengths 1.0] [--markets 1]
+        [--first 0] [--tickers 6] [--out benchmarks/nano_exam.json]
 
 For each prompt and strength: the marks of `strategy.lessons.examination` over all strategies of these markets (their companies,
 every 20 trading days of seven years), mean entropy of reply and decision, and seconds per strategy, the analyst's replies

@@ -3,9 +3,9 @@
     python benchmarks/nano_exam.py [--model FOLDER] [--prompts p0,p1,p2,p3,p4] [--strengths 1.0] [--markets 1]
         [--first 0] [--tickers 6] [--out benchmarks/nano_exam.json]
 
-For each prompt and strength: the marks of `strategy.lessons.examination` over all strategies of these markets (their companies,
-every 20 trading days of seven years), mean entropy of reply and decision, and seconds per strategy, the analyst's replies
-included. A reply off its schema ends the benchmark. Cases that are in the file already are kept, others are added.
+For each prompt and strength: the marks of `strategy.lessons.examination` over all strategies of these markets (their
+companies, every 20 trading days of seven years), mean entropy of reply and decision, and seconds per strategy, the
+analyst's replies included. A reply off its schema ends the benchmark. Cases that are in the file already are kept.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ _HOME = {  # public name: the module that holds it
     "beside_real_stocks": "llmrl_lib.market.stylised",
     "ics_of": "llmrl_lib.market.synthetic",
     "OpenAIChat": "llmrl_lib.language.openai",
+    "LocalChat": "llmrl_lib.language.local",
+    "Nano": "llmrl_lib.language.nano",
     "Replay": "llmrl_lib.language.replay",
     "simulate": "llmrl_lib.trading.accounting",
     "TradingEnv": "llmrl_lib.trading.environment",

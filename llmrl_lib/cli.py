@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
@@ -20,11 +20,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from llmrl_lib.language.chat import Chat
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="""
 Language models guiding reinforcement learning in trading: make runs, and books of them.
 """)  # fmt: skip
 data = typer.Typer(no_args_is_help=True, help="Look at datasets and make invented ones.")
 app.add_typer(data, name="data")
+nano = typer.Typer(no_args_is_help=True, help="Make and examine the small model that comes with the package.")
+app.add_typer(nano, name="nano")
 
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -123,7 +128,7 @@ def run(
 @app.command()
 def strategies(
     dataset: Annotated[Path, typer.Option(help="Folder of a dataset.")],
-    model: Annotated[str, typer.Option(help="Name of the model, as the server knows it.")],
+    model: Annotated[str, typer.Option(help="nano, the folder of a local model, or the server's name for one.")],
     out: Annotated[Path, typer.Option(help="Folder for replies and strategies; the same command continues it.")] = Path(
         "runs/strategies"
     ),
@@ -148,17 +153,16 @@ def strategies(
         from llmrl_lib.experiments import strategies as work
         from llmrl_lib.language.budget import Budget
         from llmrl_lib.language.ledger import ledger
-        from llmrl_lib.language.openai import OpenAIChat
         from llmrl_lib.language.prices import load_prices
         from llmrl_lib.language.replay import Replay
         from llmrl_lib.market.dataset import load_dataset
         from llmrl_lib.strategy.strategist import Ask
 
-        known = load_prices(prices, free=[model] if free else [])
+        chat = _chat(model, base_url, concurrency, timeout)
+        known = load_prices(prices, free=[chat.identity["model"]] if free or "server" not in chat.identity else [])
         named = [name.strip() for name in tickers.split(",") if name.strip()]
         ask = Ask(top_logprobs=logprobs or None, max_tokens=max_tokens)
         wanted = work.order(load_dataset(dataset), named, prompt, start or None, end or None, draws, ask)
-        chat = OpenAIChat(model, base_url or None, concurrency=concurrency, timeout=timeout)
         budget = None if budget_usd is None or dry_run else Budget(budget_usd, known)
         replay = Replay(out, chat, purpose=wanted.label, budget=budget)
         console = _console()
@@ -173,6 +177,50 @@ def strategies(
         _print_frame(console, work.summary(wanted, made), f"{len(made)} strategies in {out}")
         columns = ["calls", "prompt_tokens", "completion_tokens", "mean_prompt_tokens", "total_usd", "seconds"]
         _print_frame(console, ledger(out, known)[columns].reset_index(), "What this folder has cost so far")
+
+
+@nano.command("train")
+def train(
+    out: Annotated[Path, typer.Option(help="Folder to write the model into.")],
+    work: Annotated[
+        Path, typer.Option(help="Folder for lessons and checkpoint; the same command continues it.")
+    ] = Path("runs/nano"),
+    stop_after: Annotated[int, typer.Option(help="Steps in all after which to stop, for a trial; 0: none.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="Processor threads.", min=1)] = 1,
+    debug: Debug = False,
+) -> None:
+    """Train Nano on invented markets: about two hours on two processor cores. It can be stopped and goes on where it was."""
+    with _plain_errors(debug):
+        import torch
+
+        from llmrl_lib.strategy.nano import make_nano
+
+        torch.set_num_threads(threads)
+        make_nano(work, out, told=lambda line: print(line, flush=True), stop_after=stop_after or None)
+        print(f"Written to {out}. Use it with LocalChat, or examine it with: llmrl nano examine {out}")
+
+
+@nano.command("examine")
+def examine(
+    model: Annotated[Path | None, typer.Argument(help="Folder of a model; the shipped one by default.")] = None,
+    prompts: Annotated[str, typer.Option(help="Prompts, separated by commas.")] = "p0,p1,p2,p3,p4",
+    markets: Annotated[int, typer.Option(help="Invented markets for each prompt.", min=1)] = 1,
+    strength: Annotated[float, typer.Option(help="Strength of their signal, 0 (none) to 2.")] = 1.0,
+    debug: Debug = False,
+) -> None:
+    """Examine a local model on invented markets that Nano was not trained on, against what could be known there."""
+    with _plain_errors(debug):
+        from llmrl_lib.language.local import LocalChat
+        from llmrl_lib.language.nano import Nano
+        from llmrl_lib.strategy.lessons.examination import examine as examined
+        from llmrl_lib.strategy.lessons.examination import marks
+
+        chat = LocalChat(model) if model else Nano()
+        rows = []
+        for prompt in [name.strip() for name in prompts.split(",") if name.strip()]:
+            found = marks(examined(chat, prompt, range(markets), strength))
+            rows.append({"prompt": prompt, **found._asdict()})
+        _print_frame(_console(), pd.DataFrame(rows).set_index("prompt").T.reset_index(names="mark"), "Examination")
 
 
 @app.command()
@@ -237,6 +285,21 @@ def _is_expected(error: BaseException) -> bool:
     from llmrl_lib.language.store import StoreError
 
     return isinstance(error, ChatError | StoreError)
+
+
+def _chat(model: str, base_url: str, concurrency: int, timeout: float) -> Chat:
+    """The shipped model, one in a folder, or one behind a server."""
+    if not base_url and model == "nano":
+        from llmrl_lib.language.nano import Nano
+
+        return Nano()
+    if not base_url and Path(model).is_dir():
+        from llmrl_lib.language.local import LocalChat
+
+        return LocalChat(model)
+    from llmrl_lib.language.openai import OpenAIChat
+
+    return OpenAIChat(model, base_url or None, concurrency=concurrency, timeout=timeout)
 
 
 def _interrupt(*_: Any) -> None:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llmrl_lib.evidence.sharpe import checked_returns
 from llmrl_lib.metrics import ROWS_PER_YEAR
 
 DRAWS = 2000
+LEAST = 30  # returns
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def sharpe_interval(
 
     Raises ValueError for fewer than 30 returns, one that is not finite, or returns that are all equal.
     """
-    values = _checked(returns)
+    values = checked_returns(returns, LEAST)
     length = block or block_length(values)
     resampled = values[_blocks(len(values), draws, length, seed)]
     estimate, error = _sharpe(values)
@@ -64,7 +66,7 @@ def sharpe_difference(
     `block` None: the longer of what the two series ask for. Raises ValueError as `sharpe_interval`, for series of different
     length, and for two that are the same.
     """
-    a, b = _checked(first), _checked(second)
+    a, b = checked_returns(first, LEAST), checked_returns(second, LEAST)
     if len(a) != len(b):
         raise ValueError(f"the series have {len(a)} and {len(b)} returns; give those of the same days")
     if np.array_equal(a, b):
@@ -171,18 +173,6 @@ def _studentised(
         (1 + beyond) / (1 + len(drawn)),
         length,
     )
-
-
-def _checked(returns: Sequence[float] | np.ndarray) -> np.ndarray:
-    values = np.asarray(returns, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 30:
-        raise ValueError(f"an interval needs a row of at least 30 returns, got shape {values.shape}")
-    if not np.isfinite(values).all():
-        place = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(f"return {place} of {len(values)} is {values[place]}; give the returns of traded days only")
-    if values.max() == values.min():
-        raise ValueError("all returns are equal, so that there is no risk to divide by; was anything held?")
-    return values
 
 
 def _scores(name: str, values: Sequence[float]) -> np.ndarray:

@@ -49,16 +49,22 @@ def record_of(returns: Sequence[float] | np.ndarray) -> Record:
     """
     from scipy import stats
 
+    values = checked_returns(returns, 3)
+    ratio = float(values.mean() / values.std(ddof=1))
+    return Record(len(values), ratio, float(stats.skew(values)), float(stats.kurtosis(values, fisher=False)))
+
+
+def checked_returns(returns: Sequence[float] | np.ndarray, least: int) -> np.ndarray:
+    """The returns as float64 (n,), or a ValueError: fewer than `least`, one not finite, or all equal."""
     values = np.asarray(returns, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 3:
-        raise ValueError(f"a Sharpe ratio's error needs a row of at least three returns, got shape {values.shape}")
+    if values.ndim != 1 or len(values) < least:
+        raise ValueError(f"a Sharpe ratio's error needs a row of at least {least} returns, got shape {values.shape}")
     if not np.isfinite(values).all():
         place = int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"return {place} of {len(values)} is {values[place]}; give the returns of traded days only")
     if values.max() == values.min():
         raise ValueError("all returns are equal, so that there is no risk to divide by; was anything held?")
-    ratio = float(values.mean() / values.std(ddof=1))
-    return Record(len(values), ratio, float(stats.skew(values)), float(stats.kurtosis(values, fisher=False)))
+    return values
 
 
 def sharpe_error(returns: Sequence[float] | np.ndarray, periods_a_year: int = ROWS_PER_YEAR) -> float:

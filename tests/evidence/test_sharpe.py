@@ -86,7 +86,7 @@ def test_the_record_in_years_grows_as_the_ratio_falls() -> None:
 
 @pytest.mark.parametrize(
     ("returns", "said"),
-    [([0.1, 0.2], "at least three"), ([0.1, float("nan"), 0.2], "return 1 of 3 is nan"), ([0.1] * 5, "no risk")],
+    [([0.1, 0.2], "at least 3 returns"), ([0.1, float("nan"), 0.2], "return 1 of 3 is nan"), ([0.1] * 5, "no risk")],
 )
 def test_returns_that_say_nothing_are_named(returns: list[float], said: str) -> None:
     with pytest.raises(ValueError, match=said):

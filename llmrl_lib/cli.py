@@ -261,13 +261,18 @@ def _second_interrupt_ends_at_once() -> Iterator[None]:
     What is left is not lost track of: replies are stored whole or not at all, so the process may end at any byte.
     """
 
+    def tell(
+        sentence: str,
+    ) -> None:  # a signal may interrupt a print, and Python's own streams refuse a second one then
+        os.write(2, f"llmrl: {sentence}\n".encode())
+
     def again(*_: Any) -> None:
-        _say("left the requests in flight; what was answered is kept, give the same command again to go on")
+        tell("left the requests in flight; what was answered is kept, give the same command again to go on")
         os._exit(INTERRUPTED)
 
     def first(*_: Any) -> None:
         signal.signal(signal.SIGINT, again)
-        _say("stopping when the requests in flight are answered and kept; Ctrl-C again leaves them")
+        tell("stopping when the requests in flight are answered and kept; Ctrl-C again leaves them")
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, first)

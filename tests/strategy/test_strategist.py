@@ -282,7 +282,7 @@ def test_a_stand_in_satisfies_its_schema(prompt):
     from llmrl_lib.language.prompts import load_prompt
 
     schema = load_prompt(prompt).schema
-    Draft202012Validator(schema).validate(stand_in(schema))
+    assert list(Draft202012Validator(schema).iter_errors(stand_in(schema))) == []
 
 
 def test_strategies_of_a_run_go_through_file_and_guidance(market, tmp_path):

@@ -189,7 +189,7 @@ def train(
     threads: Annotated[int, typer.Option(help="Processor threads.", min=1)] = 1,
     debug: Debug = False,
 ) -> None:
-    """Train Nano on invented markets: about 35 minutes on one processor thread. It can be stopped and goes on where it was."""
+    """Train Nano on invented markets: about 35 minutes on one processor thread. A stopped run goes on where it was."""
     with _plain_errors(debug):
         import torch
 

@@ -92,8 +92,9 @@ def architecture(settings: NanoSettings, vocabulary: int, ends: int, pad: int) -
         bos_token_id=None,
         initializer_range=0.02,
     )
-    torch.manual_seed(settings.seed)
-    return LlamaForCausalLM(config)
+    with torch.random.fork_rng(devices=[]):  # transformers draws from the global generator; it is left as it was
+        torch.manual_seed(settings.seed)
+        return LlamaForCausalLM(config)
 
 
 def encode(lessons: Sequence[Lesson], tokenizer: Any) -> Encoded:

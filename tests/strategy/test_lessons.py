@@ -112,7 +112,9 @@ def test_groups_sum_their_own_figures(share):
     news = (Factor("company", "outlook raised", 1, 3), Factor("company", "costs rise", -1, 2))
     items = strategy_items(TEACHER, prompt, features, news)
     read = next(item for item in items if item.feature == "news")
-    assert (read.value, read.points) == ("+3 -2", SLOPE.of(1.0))
+    assert (read.value, read.parts, read.points) == ("outlook raised", "+3 -2", SLOPE.of(1.0))
+    order = ["market", "technical", "fundamental", "macro", "options", "news"]
+    assert [item.group for item in items] == sorted((item.group for item in items), key=order.index)
     reply = strategy_reply(TEACHER, prompt, items, [], rises=False)
     assert [group["group"] for group in reply["groups"]] == [
         "market", "technical", "fundamental", "macro", "options", "reflection", "news",

@@ -14,7 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("system", "user", "assistant")
-LONGEST_TOKEN = 160  # characters
+LONGEST_TOKEN = 64  # characters: whole headlines stay several tokens, which can be understood apart
 _ALONE = (
     r"\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b"  # names of fields
     r"|\b(?:LONG|SHORT|bullish|bearish|neutral)\b"

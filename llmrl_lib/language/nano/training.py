@@ -33,7 +33,7 @@ from llmrl_lib.language.uncertainty import SIDES, value_span
 class NanoSettings:
     """The decoder and how it is trained."""
 
-    vocabulary: int = 6000
+    vocabulary: int = 5000
     width: int = 192
     layers: int = 4
     heads: int = 6

@@ -24,6 +24,7 @@ from llmrl_lib.strategy.rendering import values_shown
 LEANS = 2  # points from which a figure is bullish or bearish
 CLEAR, SURE = 0.6, 2.0 / 3.0  # chance of being right from which confidence is 2, and 3
 FEWEST_EVIDENCE, MOST_EVIDENCE = 3, 8
+GROUP_ORDER = (*GROUPS, NEWS)  # of evidence where a prompt asks for groups
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Item:
 
     feature: str
     group: str
-    value: str  # as shown
+    value: str  # as shown; of news the weightiest factor
     points: int
+    parts: str = ""  # of news: sentiment times impact of each factor, as shown
 
     @property
     def reading(self) -> str:
@@ -54,10 +56,7 @@ def strategy_items(
     found = []
     for name, slope in slopes.items():
         if name == NEWS and news is not None:
-            balance = news_balance(news)
-            found.append(
-                Item(NEWS, NEWS, " ".join(_signed(one.sentiment * one.impact) for one in news), slope.of(balance))
-            )
+            found.append(Item(NEWS, NEWS, news[0].factor, slope.of(news_balance(news)), _balance_of(news)))
         elif name in shown:
             found.append(Item(name, FIELDS[name].group, shown[name], slope.of(float(shown[name]))))
     read = {item.feature for item in found}
@@ -66,7 +65,8 @@ def strategy_items(
         for name in sorted(prompt.features, key=lambda name: name not in shown)
         if name not in read
     ]
-    return (found + others[: max(fewest - len(found), 0)])[:MOST_EVIDENCE]
+    items = (found + others[: max(fewest - len(found), 0)])[:MOST_EVIDENCE]
+    return sorted(items, key=lambda item: GROUP_ORDER.index(item.group)) if prompt.reply != "strategy" else items
 
 
 def strategy_reply(
@@ -132,7 +132,7 @@ def _group(name: str, items: Sequence[Item], memory: Sequence[Recalled]) -> dict
     if name == "reflection":
         return {"group": name, "finding": _reflection(memory), "reading": "neutral"}
     points = sum(item.points for item in items)
-    told = ", ".join(f"{item.feature} {_signed(item.points)}" for item in items)
+    told = ", ".join(f"{item.feature} {item.parts and f'{item.parts} makes '}{_signed(item.points)}" for item in items)
     finding = f"{told}: {_signed(points)} points" if items else "nothing telling is shown: 0 points"
     return {"group": name, "finding": finding, "reading": reading(points)}
 
@@ -143,6 +143,10 @@ def _reflection(memory: Sequence[Recalled]) -> str:
         return "no earlier strategy has ended"
     gained = sum((one.share_return > 0) == bool(one.strategy.direction) for one in ended)
     return f"{gained} of {len(ended)} that ended gained; too few to tell luck from skill"
+
+
+def _balance_of(news: Sequence[Factor]) -> str:
+    return " ".join(_signed(one.sentiment * one.impact) for one in news)
 
 
 def _signed(points: int) -> str:

@@ -31,7 +31,7 @@ class TradingEnv(gymnasium.Env):
     def __init__(
         self,
         bars: pd.DataFrame,
-        guidance: pd.Series | None = None,
+        guidance: pd.Series | pd.DataFrame | None = None,
         settings: TdqnSettings | None = None,
         scales: Scales | None = None,
         random_start: bool = False,
@@ -41,8 +41,8 @@ class TradingEnv(gymnasium.Env):
 
         `scales` are `scales_of` the training bars; without them `bars` count as the training bars. With `random_start` an
         episode begins at a uniformly drawn row, without at the first tradable one. With `low_passed_trades` it trades at
-        low-passed closes; the reference trains with both and evaluates with neither. Guidance is a value in [-1, 1] for
-        every date. Raises ValueError for unusable bars or guidance.
+        low-passed closes; the reference trains with both and evaluates with neither. Guidance is a value in [-1, 1], or
+        one per column, for every date. Raises ValueError for unusable bars or guidance.
         """
         self.settings = settings or TdqnSettings()
         first, quirks = self.settings.state_length, self.settings.quirks

@@ -88,7 +88,7 @@ class Group:
             for step in entry.ends.tolist():
                 self._ends.setdefault(step, []).append(run)
         self._lay_out_tables()
-        features = self._table.shape[-1]
+        features = [data.features for data in prepared]
         self.network = initial_network(features, settings.hidden, settings.layers, seeds).map(
             lambda value: value.to(self.device, dtype)
         )
@@ -173,10 +173,12 @@ class Group:
         ):  # in place: a captured step reads and writes here
             place.copy_(torch.where(long, side[1], side[0]))
         self._action.copy_(action)
-        clip = settings.reward_clip
+        clip, reward = settings.reward_clip, done.reward
+        if self._bonus is not None:
+            reward = reward + self._bonus[self._offset // 3 + now.rows] * (2 * self._sides - 1)
         self._replay_state.index_copy_(1, now.step, state[:, None])
         self._replay_action.index_copy_(1, now.step, action[:, None])
-        self._replay_reward.index_copy_(1, now.step, done.reward.to(self._dtype).clamp(-clip, clip).t()[:, None])
+        self._replay_reward.index_copy_(1, now.step, reward.to(self._dtype).clamp(-clip, clip).t()[:, None])
 
     def _act_plainly(self, now: Now) -> None:
         """`_act`, run by run in Python's numbers: on a CPU small tensors cost more than what is computed with them."""
@@ -205,11 +207,12 @@ class Group:
             )
             for field, value in zip(accounts, taken.account, strict=True):
                 field[run] = value
-            actions[run], rewards = action, (taken.reward, other.reward)
+            short, long = (taken.reward, other.reward) if action == 0 else (other.reward, taken.reward)
+            if (bonus := self.prepared[run].bonus) is not None:
+                short, long = short - bonus[row], long + bonus[row]
+            actions[run] = action
             stored[0][run, step], stored[1][run, step] = state, action
-            stored[2][run, step] = [
-                min(max(reward, -clip), clip) for reward in (rewards if action == 0 else rewards[::-1])
-            ]
+            stored[2][run, step] = [min(max(reward, -clip), clip) for reward in (short, long)]
 
     def _learn(self, now: Now) -> None:
         """One gradient step on a batch of experiences, by double Q-learning with a smooth-L1 loss."""
@@ -309,18 +312,26 @@ class Group:
         distinct = {id(data): data for data in self.prepared}
         lengths = [len(data.training.table) for data in distinct.values()]
         self._states = 3 * max(lengths)
-        features = self.prepared[0].training.table.shape[-1]
+        features = max(data.features for data in distinct.values())
         table = np.zeros((len(distinct), max(lengths), 3, features), np.float32)
+        bonus = np.zeros((len(distinct), max(lengths)))
         for place, (data, length) in enumerate(zip(distinct.values(), lengths, strict=True)):
-            table[place, :length] = data.training.table
+            table[place, :length, :, : data.features] = data.training.table
+            if data.bonus is not None:
+                bonus[place, : len(data.bonus)] = data.bonus
+        self._bonus = torch.from_numpy(bonus.ravel()).to(self.device) if bonus.any() else None
         self._table = torch.from_numpy(table.reshape(-1, features)).to(self.device, self._dtype)
         places = {key: place for place, key in enumerate(distinct)}
         offsets = [places[id(data)] * self._states for data in self.prepared]
         self._offset = torch.tensor(offsets, device=self.device)
         self._rows = torch.tensor([len(data.training.closes) for data in self.prepared], device=self.device)
+        paths: dict[bytes, int] = {}
+        self._paths = [paths.setdefault(data.price_path(), len(paths)) for data in self.prepared]
         self._judged = {
             key: tuple(
-                torch.tensor(segment.table, dtype=self._dtype, device=self.device)
+                torch.nn.functional.pad(
+                    torch.tensor(segment.table, dtype=self._dtype, device=self.device), (0, features - data.features)
+                )
                 for segment in (data.train, data.test)
             )
             for key, data in distinct.items()
@@ -347,8 +358,9 @@ class Group:
         over = self.step >= self.steps
         if not self._pending or (self.device.type == "cuda" and len(self._pending) < FIGURES_AT_ONCE and not over):
             return
-        for data in {id(self.prepared[run]): self.prepared[run] for run, _, _ in self._pending}.values():
-            mine = [entry for entry in self._pending if self.prepared[entry[0]] is data]
+        for path in sorted({self._paths[run] for run, _, _ in self._pending}):  # accounts on one price path go together
+            mine = [entry for entry in self._pending if self._paths[entry[0]] == path]
+            data = self.prepared[mine[0][0]]
             walks = [(walk(train.cpu().numpy()), walk(test.cpu().numpy())) for _, train, test in mine]
             trains: list[Rollout] = [train for train, _ in walks]
             rows = episode_figures(data, trains, [test for _, test in walks], self.settings)
@@ -369,10 +381,12 @@ class Group:
             if final is None:
                 raise RuntimeError("the runs have not ended; call advance until it returns False")
             network, train_q, test_q = final
+            weights = {name: value[0].cpu().numpy() for name, value in network.tensors().items()}
+            weights["fc1.weight"] = weights["fc1.weight"][:, : self.prepared[run].features].copy()
             out.append(
                 RunResult(
                     self.episodes[run],
-                    {name: value[0].cpu().numpy() for name, value in network.tensors().items()},
+                    weights,
                     train_q.cpu().numpy(),
                     test_q.cpu().numpy(),
                     self.seconds / len(self.seeds),

@@ -11,7 +11,7 @@ them, `StackedKernels` handles all runs in one operation for a GPU. benchmarks/t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -90,9 +90,16 @@ class Kernels(Protocol):
     def clip(self, gradients: list[Tensor], limit: float) -> None: ...
 
 
-def initial_network(features: int, hidden: int, layers: int, seeds: list[int]) -> Network:
-    """Xavier-uniform weights (gain 1) and torch's default biases, U(+-1/sqrt(inputs)); each seed draws its own."""
-    runs = [_initial_run(features, hidden, layers, seed) for seed in seeds]
+def initial_network(features: Sequence[int], hidden: int, layers: int, seeds: list[int]) -> Network:
+    """Xavier-uniform weights (gain 1) and torch's default biases, U(+-1/sqrt(inputs)); each seed draws its own.
+
+    `features` is what each run observes. Runs that observe less than the widest get zero weights for the rest, whose inputs
+    are zero: they stay zero, and such a run is what it would be alone.
+    """
+    widest = max(features)
+    runs = [_initial_run(own, hidden, layers, seed) for own, seed in zip(features, seeds, strict=True)]
+    for run, own in zip(runs, features, strict=True):
+        run["fc1.weight"] = torch.nn.functional.pad(run["fc1.weight"], (0, widest - own))
     parameters = {name: torch.stack([run[name] for run in runs]) for name in runs[0]}
     statistics = {}
     for layer in range(1, layers + 1):

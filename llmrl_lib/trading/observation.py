@@ -25,32 +25,37 @@ class Scales(NamedTuple):
 
 
 def observation_table(
-    bars: pd.DataFrame, scales: Scales, guidance: pd.Series | None = None, state_length: int = 30
+    bars: pd.DataFrame, scales: Scales, guidance: pd.Series | pd.DataFrame | None = None, state_length: int = 30
 ) -> np.ndarray:
     """Observations of every (row, position), as float32 of shape (len(bars) + 1, 3, features).
 
     The first axis is the row about to be traded, 0 .. len(bars); rows below `state_length` have no history and are zero; the
     last one is seen after the last trade. The second axis is the position, -1, 0, +1. Features, oldest to newest within a
     block of `state_length` - 1 rows each: returns of close, high - low, place of close between low and high, volume; then
-    the position; then, where `guidance` is given, its value at the row (known at the previous close; the last row's value
-    is repeated once for the row after it, whose observation only ends an episode).
+    the position; then, where `guidance` is given, its value at the row, or one per column (known at the previous close; the
+    last row's values are repeated once for the row after it, whose observation only ends an episode).
     """
     rows, window = len(bars), state_length - 1
     blocks = _row_features(bars, scales)  # (4, row)
-    width = 4 * window + 1 + (guidance is not None)
-    table = np.zeros((rows + 1, 3, width), np.float32)
+    own = 4 * window + 1
+    known = None if guidance is None else guidance_at(bars, guidance).reshape(rows, -1)
+    table = np.zeros((rows + 1, 3, own + (0 if known is None else known.shape[1])), np.float32)
     if rows >= state_length:
         views = np.lib.stride_tricks.sliding_window_view(blocks[:, 1:], window, axis=1)  # (4, rows - window, window)
         table[state_length:, :, : 4 * window] = np.concatenate(views, axis=1)[:, None, :]
     table[:, :, 4 * window] = (-1.0, 0.0, 1.0)
-    if guidance is not None:
-        known = guidance_at(bars, guidance).astype(np.float32)
-        table[:, :, -1] = np.append(known, known[-1])[:, None]
+    if known is not None:
+        table[:, :, own:] = np.append(known, known[-1:], 0)[:, None]
     return table
 
 
-def guidance_at(bars: pd.DataFrame, guidance: pd.Series) -> np.ndarray:
-    """The guidance of each bar's date, shape (row,). Raises ValueError where a date is missing or a value leaves [-1, 1]."""
+def guidance_at(bars: pd.DataFrame, guidance: pd.Series | pd.DataFrame) -> np.ndarray:
+    """The guidance of each bar's date, shape (row,), or (row, column) for a frame.
+
+    Raises ValueError where a date is missing or a value leaves [-1, 1].
+    """
+    if isinstance(guidance, pd.DataFrame):
+        return np.stack([guidance_at(bars, guidance[name]) for name in guidance.columns], 1)
     if not isinstance(guidance, pd.Series):
         raise ValueError(f"guidance is a {type(guidance).__name__}; give a pandas Series indexed by date")
     if guidance.index.has_duplicates:

@@ -26,12 +26,15 @@ class Problem:
     """Bars to train and to test on, and dated guidance or None.
 
     Bars are indexed by date and have columns open, high, low, close, volume; raw_close too where close is adjusted and the
-    quirk adjusted_close_in_raw_range is off.
+    quirk adjusted_close_in_raw_range is off. Guidance is a series, or a frame of several that join the observation together.
+    `shaping` adds to the reward of each training step so many times its guidance where the action is long, and takes as much
+    away where it is short; evaluation stays without it.
     """
 
     train_bars: pd.DataFrame
     test_bars: pd.DataFrame
-    guidance: pd.Series | None = None
+    guidance: pd.Series | pd.DataFrame | None = None
+    shaping: float = 0.0
 
 
 class Segment(NamedTuple):
@@ -50,14 +53,26 @@ class Prepared(NamedTuple):
     training: Segment  # low-passed prices, unless that quirk is off
     train: Segment  # the training split as it is evaluated: same observations, raw closes
     test: Segment
+    bonus: np.ndarray | None = None  # float64 (row,) of training: what shaping adds to the reward of being long
+
+    @property
+    def features(self) -> int:
+        """Numbers in an observation."""
+        return int(self.training.table.shape[-1])
+
+    def price_path(self) -> bytes:
+        """The same for problems that differ in guidance alone."""
+        return b"".join(segment.closes.tobytes() for segment in (self.train, self.test))
 
     def fingerprint(self) -> str:
         """A hash of every number in it."""
         digest = hashlib.sha256()
-        for segment in self:
+        for segment in (self.training, self.train, self.test):
             digest.update(np.ascontiguousarray(segment.table).tobytes())
             digest.update(segment.closes.tobytes())
             digest.update(str(segment.first_row).encode())
+        if self.bonus is not None:
+            digest.update(self.bonus.tobytes())
         return digest.hexdigest()
 
 
@@ -65,7 +80,8 @@ def prepare(problem: Problem, settings: TdqnSettings) -> Prepared:
     """Cleans, filters and scales both splits and lays out their observations.
 
     Raises ValueError for bars without the needed columns, with closes that are not positive numbers, with too few rows,
-    for test bars that do not begin after the last training bar, or for guidance that lacks a date or leaves [-1, 1].
+    for test bars that do not begin after the last training bar, for guidance that lacks a date or leaves [-1, 1], or for
+    shaping without a series of guidance.
     """
     quirks, first = settings.quirks, settings.state_length
     train, test = (
@@ -89,16 +105,24 @@ def prepare(problem: Problem, settings: TdqnSettings) -> Prepared:
     if guidance is not None and len(test) > len(
         test_dates
     ):  # borrowed rows fill the window, their guidance is not seen
-        advised = pd.Series(guidance_at(pd.DataFrame(index=test_dates), guidance), index=test_dates)
-        test_guidance = advised.reindex(test.index, fill_value=0.0)
+        guidance_at(pd.DataFrame(index=test_dates), guidance)  # refuses what lacks a date
+        test_guidance = guidance.reindex(test_dates).reindex(test.index, fill_value=0.0)
     train_table = observation_table(seen(train), scales, guidance, first)
     test_table = observation_table(seen(test), scales, test_guidance, first)
     dates, closes = pd.DatetimeIndex(train.index), train["close"].to_numpy(np.float64)
     test_closes, warm_up = test["close"].to_numpy(np.float64), first if quirks.test_starts_cold else 0
+    bonus = None
+    if problem.shaping:
+        if not isinstance(guidance, pd.Series):
+            raise ValueError(
+                f"shaping is {problem.shaping:g}, but there is no series of guidance to shape the reward by"
+            )
+        bonus = problem.shaping * guidance_at(train, guidance)
     return Prepared(
         Segment(train_table, seen(train)["close"].to_numpy(np.float64), first, dates, first),
         Segment(train_table, closes, first, dates, first),
         Segment(test_table, test_closes, test_first, pd.DatetimeIndex(test.index), warm_up),
+        bonus,
     )
 
 

@@ -44,7 +44,7 @@ class Training:
 def train_tdqn(
     train_bars: pd.DataFrame,
     test_bars: pd.DataFrame,
-    guidance: pd.Series | None = None,
+    guidance: pd.Series | pd.DataFrame | None = None,
     seeds: Sequence[int] = (0,),
     settings: TdqnSettings | None = None,
     device: str = "auto",
@@ -55,7 +55,8 @@ def train_tdqn(
     """Trains one agent per seed on `train_bars` and judges it on both splits after every episode.
 
     Bars have columns open, high, low, close, volume and a date index. `guidance`, where given, is a series in [-1, 1] with a
-    value for every trading day of both splits, known at the previous close; it joins the observation as its last number.
+    value for every trading day of both splits, known at the previous close; it joins the observation as its last number (a
+    frame: one number per column).
     `device` is "cpu", "cuda" or "auto"; `workers` is the number of processes on CPU. With `checkpoint`, a folder, a killed
     call that is made again goes on where it was and ends in the same numbers. `progress` is called after every episode.
 
@@ -67,7 +68,7 @@ def train_tdqn(
 
 
 def train_runs(
-    problems: Mapping[str, Problem],
+    problems: Mapping[str, Problem | Sequence[Problem]],
     seeds: Sequence[int] = (0,),
     settings: TdqnSettings | None = None,
     device: str = "auto",
@@ -75,14 +76,17 @@ def train_runs(
     checkpoint: Path | None = None,
     progress: Listener | None = None,
 ) -> dict[str, Training]:
-    """`train_tdqn` for several problems (tickers, arms) that share seeds and settings; all their runs train at once."""
+    """`train_tdqn` for several problems (tickers, arms) that share seeds and settings; all their runs train at once.
+
+    A sequence of problems gives each seed its own; they must be on the same bars.
+    """
     if isinstance(seeds, int):
         raise ValueError(f"seeds is {seeds}; give the seeds themselves, e.g. range({seeds})")
     settings, seeds = settings or TdqnSettings(), [int(seed) for seed in seeds]
     if len(set(seeds)) != len(seeds) or not seeds:
         raise ValueError(f"seeds are {seeds}; give at least one, each once")
     place = _device(device)
-    prepared = {name: prepare(problem, settings) for name, problem in problems.items()}
+    prepared = {name: _prepared(name, problem, seeds, settings) for name, problem in problems.items()}
     tasks = _tasks(prepared, seeds, settings, place)
     folder = None if checkpoint is None else Path(checkpoint)
     results = run_tasks(tasks, workers if place.type == "cpu" else 1, folder, progress)
@@ -92,22 +96,38 @@ def train_runs(
     }
 
 
-def _tasks(prepared: dict[str, Prepared], seeds: list[int], settings: TdqnSettings, device: torch.device) -> list[Task]:
-    """One task a run on CPU; on a GPU one for all runs whose observations are equally long."""
+def _prepared(
+    name: str, problem: Problem | Sequence[Problem], seeds: list[int], settings: TdqnSettings
+) -> tuple[Prepared, ...]:
+    """The problem of each seed; one that is the same for all is laid out once."""
+    if isinstance(problem, Problem):
+        return (prepare(problem, settings),) * len(seeds)
+    if len(problem) != len(seeds):
+        raise ValueError(
+            f"{name} has {len(problem)} problems for {len(seeds)} seeds; give one for each seed, or one for all"
+        )
+    return tuple(prepare(own, settings) for own in problem)
+
+
+def _tasks(
+    prepared: dict[str, tuple[Prepared, ...]], seeds: list[int], settings: TdqnSettings, device: torch.device
+) -> list[Task]:
+    """One task a run on CPU; on a GPU one for all."""
+    runs = [((name, seed), own) for name, each in prepared.items() for seed, own in zip(seeds, each, strict=True)]
     if device.type == "cpu":
-        return [Task(((name, seed),), (data,), settings, "cpu") for name, data in prepared.items() for seed in seeds]
-    tasks = []
-    for width in sorted({data.training.table.shape[-1] for data in prepared.values()}):
-        runs = [(n, s) for n, data in prepared.items() if data.training.table.shape[-1] == width for s in seeds]
-        tasks.append(Task(tuple(runs), tuple(prepared[name] for name, _ in runs), settings, str(device)))
-    return tasks
+        return [Task((run,), (own,), settings, "cpu") for run, own in runs]
+    return [Task(tuple(run for run, _ in runs), tuple(own for _, own in runs), settings, str(device))]
 
 
 def _training(
-    runs: list[RunResult], seeds: tuple[int, ...], prepared: Prepared, settings: TdqnSettings, device: str
+    runs: list[RunResult],
+    seeds: tuple[int, ...],
+    problems: tuple[Prepared, ...],
+    settings: TdqnSettings,
+    device: str,
 ) -> Training:
     frames = []
-    for seed, run in zip(seeds, runs, strict=True):
+    for seed, run, prepared in zip(seeds, runs, problems, strict=True):
         for split, segment, q in (("train", prepared.train, run.train_q), ("test", prepared.test, run.test_q)):
             frames.append(trajectory(seed, split, segment, walk(q), settings))
     return Training(

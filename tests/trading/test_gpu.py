@@ -64,7 +64,7 @@ def test_eight_seeds_together_equal_the_same_alone(prepared) -> None:
     for place in range(8):
         alone = Group((prepared,), [place], settings, "cuda", dtype=torch.float64)
         advance(alone, 300)
-        assert torch.equal(together._replay_action[place], alone._replay_action[0])
+        assert torch.equal(together._replay_action[place, :300], alone._replay_action[0, :300])
         for name, value in alone.network.parameters.items():
             torch.testing.assert_close(together.network.parameters[name][place], value[0], rtol=0, atol=1e-7)
 

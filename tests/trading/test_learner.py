@@ -131,7 +131,7 @@ def test_gradients_equal_automatic_differentiation() -> None:
     x, masks = torch.randn(2, 10, 7, dtype=torch.float64), torch.randint(0, 2, (3, 2, 10, 24)).double() * 1.25
     slope = torch.randn(2, 5, 2, dtype=torch.float64)
     for kernels in (CpuKernels(), StackedKernels()):
-        network = initial_network(7, 24, 3, [0, 1]).map(torch.Tensor.double)
+        network = initial_network([7, 7], 24, 3, [0, 1]).map(torch.Tensor.double)
         modules = [Draft(7, settings).double() for _ in range(2)]
         for run, module in enumerate(modules):
             state = {name: value[run].clone() for name, value in network.tensors().items()}
@@ -197,6 +197,57 @@ def test_a_group_mixes_problems(golden, prepared) -> None:
     assert torch.equal(together._replay_state[1, :200], alone._replay_state[0, :200])
     weights = alone.network.tensors()
     assert_same_network(together.network.run(1), weights, *TOLERANCE[torch.float64])
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_group_mixes_widths(golden, prepared, stacked) -> None:
+    """An agent without guidance beside one with two numbers of it: zeros fill its table, and it trains as alone."""
+    bars = golden_problem("jumpy", golden)
+    dates = bars.train_bars.index.append(bars.test_bars.index)
+    advice = pd.DataFrame({"a": np.sin(np.arange(len(dates))), "b": 0.5}, dates)
+    wide = prepare(Problem(bars.train_bars, bars.test_bars, advice), SMALL)
+    runs, seeds, more = (prepared, wide), [1, 2], {"stacked": stacked, "dtype": torch.float64}
+    together = run_group(runs, seeds, 200, **more)
+    for place in (0, 1):
+        alone = run_group(runs[place : place + 1], seeds[place : place + 1], 200, **more)
+        assert torch.equal(together._replay_action[place, :200], alone._replay_action[0, :200])
+        mine, own = (group.network.run(at) for group, at in ((together, place), (alone, 0)))
+        width = runs[place].features
+        assert not mine.parameters["fc1.weight"][:, :, width:].any()
+        mine.parameters["fc1.weight"] = mine.parameters["fc1.weight"][:, :, :width]
+        assert_same_network(mine, own.tensors(), *TOLERANCE[torch.float64])
+
+
+def test_a_narrow_runs_results_have_its_own_width(golden) -> None:
+    bars = golden_problem("jumpy", golden)
+    advice = pd.Series(0.0, bars.train_bars.index.append(bars.test_bars.index))
+    settings = TdqnSettings(hidden=8, episodes=1)
+    runs = (prepare(bars, settings), prepare(Problem(bars.train_bars, bars.test_bars, advice), settings))
+    group = Group(runs, [0, 0], settings, stacked=True)
+    while group.advance():
+        pass
+    assert [result.weights["fc1.weight"].shape for result in group.results()] == [(8, 117), (8, 118)]
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_shaping_pays_for_agreement_in_training_alone(golden, stacked) -> None:
+    bars = golden_problem("jumpy", golden)
+    dates = bars.train_bars.index.append(bars.test_bars.index)
+    advice = pd.Series(np.where(np.arange(len(dates)) % 3 == 0, -0.6, 0.3), dates)
+    settings = TdqnSettings(hidden=8, episodes=1, epsilon_end=1.0)  # random actions: the same in both
+    plain, shaped = (
+        Group((prepare(Problem(bars.train_bars, bars.test_bars, advice, shaping), settings),), [3], settings,
+              stacked=stacked, dtype=torch.float64)
+        for shaping in (0.0, 0.01)
+    )  # fmt: skip
+    for group in (plain, shaped):
+        advance(group, 60)
+    rows = torch.from_numpy(plain._walks[0].rows[:60])
+    told = torch.tensor(advice.to_numpy())[rows]
+    more = (shaped._replay_reward - plain._replay_reward)[0, :60]
+    np.testing.assert_allclose(more[:, 1], 0.01 * told, atol=1e-12)
+    np.testing.assert_allclose(more[:, 0], -0.01 * told, atol=1e-12)
+    assert shaped.prepared[0].fingerprint() != plain.prepared[0].fingerprint()
 
 
 def test_restored_equals_unbroken(prepared) -> None:
@@ -270,7 +321,7 @@ def test_bfloat16_products_stay_close_to_float32(prepared) -> None:
 
 
 def test_initial_weights_have_the_stated_spread() -> None:
-    network = initial_network(117, 512, 4, [0, 1])
+    network = initial_network([117] * 2, 512, 4, [0, 1])
     bound = (6 / (512 + 512)) ** 0.5
     weights = network.parameters["fc2.weight"]
     assert weights.abs().max() <= bound

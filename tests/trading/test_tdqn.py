@@ -98,6 +98,18 @@ def test_several_problems_train_as_they_do_alone(training, bars) -> None:
     assert both["guided"].weights["fc1.weight"].shape == (2, 16, 118)
 
 
+def test_a_seed_may_have_a_problem_of_its_own(bars) -> None:
+    dates = bars[0].index.append(bars[1].index)
+    each = [Problem(*bars, pd.Series(value, index=dates)) for value in (0.5, -0.5)]
+    both = train_runs({"own": each}, (0, 3), SMALL, "cpu")["own"]
+    alone = train_runs({"": each[1]}, (3,), SMALL, "cpu")[""]
+    assert np.array_equal(both.weights["fc1.weight"][1], alone.weights["fc1.weight"][0])
+    with pytest.raises(ValueError, match="own has 2 problems for 1 seeds"):
+        train_runs({"own": each}, (0,), SMALL, "cpu")
+    with pytest.raises(ValueError, match="no series of guidance"):
+        prepare(Problem(*bars, shaping=0.1), SMALL)
+
+
 def test_a_finished_checkpoint_is_loaded_not_trained(training, bars, tmp_path, monkeypatch) -> None:
     first = train_tdqn(*bars, seeds=(0, 3), settings=SMALL, device="cpu", checkpoint=tmp_path)
     assert_same(first, training)

@@ -12,16 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-
-if TYPE_CHECKING:
-    from llmrl_lib.language.chat import Chat
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="""
 Language models guiding reinforcement learning in trading: make runs, and books of them.
@@ -105,16 +102,26 @@ def run(
     ] = None,
     profile: Annotated[str, typer.Option(help="smoke, quick, paper, or a .toml file.")] = "quick",
     jobs: Annotated[int, typer.Option(help="Processes at once; 0 means one per processor.", min=0)] = 0,
+    model: Annotated[str, typer.Option(help="What advises: nano, a folder, or the server's name for it.")] = "nano",
+    base_url: Annotated[str, typer.Option(help="Server that speaks the OpenAI chat protocol; OpenAI by default.")] = "",
+    budget_usd: Annotated[float | None, typer.Option(help="Stop asking before this is exceeded.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="TOML file with prices that go before the package's.")] = None,
+    free: Annotated[bool, typer.Option("--free", help="The model costs nothing.")] = False,
+    logprobs: Annotated[int, typer.Option(help="Alternatives per token; 0 asks for no log-probabilities.", min=0)] = 5,
     debug: Debug = False,
 ) -> None:
     """Train every arm on every ticker and execute the notebooks. What is finished is kept, so the command can be repeated."""
     with _plain_errors(debug):
         from llmrl_lib.experiments import run_suite
+        from llmrl_lib.experiments.adviser import Adviser
         from llmrl_lib.experiments.progress import Display
         from llmrl_lib.settings import load_profile
 
         named = None if tickers is None else [name.strip() for name in tickers.split(",") if name.strip()]
-        outcome = run_suite(dataset, named, load_profile(profile), out, jobs, display=Display(_console()))
+        adviser = Adviser(model, base_url, logprobs=logprobs, prices=prices, free=free, budget_usd=budget_usd)
+        outcome = run_suite(
+            dataset, named, load_profile(profile), out, jobs, display=Display(_console()), adviser=adviser
+        )
         for failure in outcome.failures:
             _say(str(failure))
             if debug:
@@ -151,6 +158,7 @@ def strategies(
     """Make monthly strategies with a language model. Replies are kept, so the command can be repeated without cost."""
     with _plain_errors(debug), _second_interrupt_ends_at_once():
         from llmrl_lib.experiments import strategies as work
+        from llmrl_lib.experiments.adviser import Adviser
         from llmrl_lib.language.budget import Budget
         from llmrl_lib.language.ledger import ledger
         from llmrl_lib.language.prices import load_prices
@@ -158,7 +166,7 @@ def strategies(
         from llmrl_lib.market.dataset import load_dataset
         from llmrl_lib.strategy.strategist import Ask
 
-        chat = _chat(model, base_url, concurrency, timeout)
+        chat = Adviser(model, base_url, concurrency, timeout).chat()
         known = load_prices(prices, free=[chat.identity["model"]] if free or "server" not in chat.identity else [])
         named = [name.strip() for name in tickers.split(",") if name.strip()]
         ask = Ask(top_logprobs=logprobs or None, max_tokens=max_tokens)
@@ -290,21 +298,6 @@ def _is_expected(error: BaseException) -> bool:
     from llmrl_lib.language.store import StoreError
 
     return isinstance(error, ChatError | StoreError)
-
-
-def _chat(model: str, base_url: str, concurrency: int, timeout: float) -> Chat:
-    """The shipped model, one in a folder, or one behind a server."""
-    if not base_url and model == "nano":
-        from llmrl_lib.language.nano import Nano
-
-        return Nano()
-    if not base_url and Path(model).is_dir():
-        from llmrl_lib.language.local import LocalChat
-
-        return LocalChat(model)
-    from llmrl_lib.language.openai import OpenAIChat
-
-    return OpenAIChat(model, base_url or None, concurrency=concurrency, timeout=timeout)
 
 
 def _interrupt(*_: Any) -> None:

@@ -107,6 +107,9 @@ class Profile:
     name: str
     seeds: tuple[int, ...]
     tdqn: TdqnSettings
+    arms: tuple[str, ...] = ("unguided",)  # learned ones; the others come along
+    prompts: tuple[str, ...] = ()  # whose strategies are made over the test years
+    guide: str = ""  # the prompt that advises the guided arms, over both splits; blank: none
 
 
 def load_profile(name: str) -> Profile:
@@ -125,15 +128,27 @@ def load_profile(name: str) -> Profile:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{where} is not valid TOML: {error}") from error
-    unknown = sorted(set(table) - {"seeds", "tdqn"})
+    known_keys = ("seeds", "arms", "prompts", "guide", "tdqn")
+    unknown = sorted(set(table) - set(known_keys))
     if unknown:
-        raise SettingsError(f"{where}: unknown key {unknown[0]!r}; a profile holds seeds and [tdqn]")
+        raise SettingsError(f"{where}: unknown key {unknown[0]!r}; a profile holds {', '.join(known_keys)}")
     if not isinstance(table.get("tdqn", {}), dict):
         raise SettingsError(f"{where}: tdqn is {table['tdqn']!r}; it must be a table, [tdqn]")
     seeds = table.get("seeds", 1)
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise SettingsError(f"{where}: seeds is {seeds!r}; it is the number of seeds, at least 1")
-    return Profile(Path(name).stem, tuple(range(seeds)), tdqn_settings(table.get("tdqn", {}), where))
+    usual = Profile("", (), TdqnSettings())
+    lists = {}
+    for key in ("arms", "prompts"):
+        given = table.get(key, list(getattr(usual, key)))
+        if not isinstance(given, list) or not all(isinstance(entry, str) for entry in given):
+            raise SettingsError(f'{where}: {key} is {given!r}; it is a list of names, ["...", "..."]')
+        lists[key] = tuple(dict.fromkeys(given))
+    guide = table.get("guide", usual.guide)
+    if not isinstance(guide, str):
+        raise SettingsError(f"{where}: guide is {guide!r}; it is the name of a prompt")
+    tdqn = tdqn_settings(table.get("tdqn", {}), where)
+    return Profile(Path(name).stem, tuple(range(seeds)), tdqn, lists["arms"], lists["prompts"], guide)
 
 
 def profile_names() -> list[str]:

@@ -1,5 +1,7 @@
 """One arm of a run on one ticker: trained or simulated once, written to its folder, read back from there.
 
+Learned arms are those of `guided`; the others follow a rule (the benchmark's classical ones) or a strategist's advice.
+
 Folder of an arm: settings.toml (what was asked for), metrics.csv (a row per seed and episode), performance.csv (all metrics
 of the final policy, a row per seed and split), trajectories.csv.gz, weights.safetensors (learned arms), manifest.json. The
 manifest is written last: a folder without one is unfinished and is continued from its checkpoints.
@@ -13,7 +15,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -32,15 +34,17 @@ from llmrl_lib.experiments.folders import (
     write_toml,
     write_whole,
 )
+from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, described, hears_strategies, problems_of
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.settings import Profile, to_table
+from llmrl_lib.strategy.backtest import backtest
+from llmrl_lib.strategy.records import Strategy
 
 if TYPE_CHECKING:
-    from llmrl_lib.trading.tdqn import Progress
+    from llmrl_lib.trading.tdqn import Progress, Training
 
-LEARNED = ("unguided",)
 CLASSICAL = ("buy_and_hold", "sell_and_hold", "trend_following", "mean_reversion")
-ARMS = (*LEARNED, *CLASSICAL)
+ARMS = (*LEARNED, LLM_ONLY, *CLASSICAL)
 MANIFEST, SETTINGS, CHECKPOINTS = "manifest.json", "settings.toml", "checkpoints"
 PACKAGES = ("torch", "numpy", "pandas")
 
@@ -53,15 +57,81 @@ def run_arm(
     folder: Path,
     workers: int = 1,
     progress: Callable[[Progress], None] | None = None,
+    strategies: Sequence[Strategy] = (),
 ) -> Arm:
     """The finished arm in `folder`: read if it is there, else trained (or simulated) and written.
 
-    `workers` is the number of processes that a learned arm may train in; `progress` hears of its finished episodes. An
-    unfinished folder is continued. Raises ExperimentError for an unknown arm and for a folder made with other settings,
-    seeds or data; DatasetError for bars that cannot be used; OSError if the folder cannot be written.
+    `workers` is the number of processes that a learned arm may train in; `progress` hears of its finished episodes.
+    `strategies` are the ticker's, over both splits, for the arms that hear advice. An unfinished folder is continued. Raises
+    ExperimentError for an unknown arm, for one that lacks its strategies, and for a folder made with other settings, seeds,
+    strategies or data; DatasetError for bars that cannot be used; OSError if the folder cannot be written.
     """
+    request, found = _begun(dataset, ticker, arm, profile, folder, strategies)
+    if found is not None:
+        return found
+    train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
+    if arm in LEARNED:
+        from llmrl_lib.trading.tdqn import train_runs
+
+        problems = {"": problems_of(arm, train, test, strategies, profile.seeds)}
+        checkpoints = folder / CHECKPOINTS
+        training = train_runs(
+            problems, profile.seeds, profile.tdqn, workers=workers, checkpoint=checkpoints, progress=progress
+        )[""]
+        about = _write_training(folder, training)
+    elif arm == LLM_ONLY:
+        about = _follow(strategies, train, test, profile, folder)
+    else:
+        about = _simulate_classical(arm, train, test, profile, folder)
+    return _ended(folder, train, test, profile, request, about)
+
+
+def run_arms(
+    dataset: Dataset,
+    wanted: Mapping[tuple[str, str], Path],
+    profile: Profile,
+    strategies: Mapping[str, Sequence[Strategy]],
+    progress: Callable[[Progress], None] | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    checkpoint: Path | None = None,
+) -> dict[tuple[str, str], Arm]:
+    """Learned arms by (ticker, arm), each in its folder, trained side by side: on a GPU all runs go in one group.
+
+    `strategies` are by ticker; `progress` hears of problems named `ticker/arm`. Finished arms are read; the others are
+    written when all have ended. Raises what `run_arm` raises.
+    """
+    from llmrl_lib.trading.tdqn import train_runs
+
+    arms: dict[tuple[str, str], Arm] = {}
+    left = {}
+    for (ticker, arm), folder in wanted.items():
+        told = strategies.get(ticker, ())
+        request, found = _begun(dataset, ticker, arm, profile, folder, told)
+        if found is not None:
+            arms[ticker, arm] = found
+            continue
+        train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
+        problems = problems_of(arm, train, test, told, profile.seeds)
+        left[f"{ticker}/{arm}"] = (ticker, arm, folder, request, train, test, problems)
+    if left:
+        problems_by_name = {name: entry[-1] for name, entry in left.items()}
+        trained = train_runs(problems_by_name, profile.seeds, profile.tdqn, device, workers, checkpoint, progress)
+        for name, (ticker, arm, folder, request, train, test, _) in left.items():
+            arms[ticker, arm] = _ended(folder, train, test, profile, request, _write_training(folder, trained[name]))
+    return arms
+
+
+def _begun(
+    dataset: Dataset, ticker: str, arm: str, profile: Profile, folder: Path, strategies: Sequence[Strategy]
+) -> tuple[dict[str, Any], Arm | None]:
+    """What is asked for, written to the folder as its settings, and the arm if it is there already."""
     if arm not in ARMS:
         raise ExperimentError(f"there is no arm {arm!r}; choose from {', '.join(ARMS)}")
+    if hears_strategies(arm) and not strategies:
+        raise ExperimentError(
+            f"the arm {arm} needs strategies of {ticker}; name a guide in the profile, or leave it out"
+        )
     request = {
         "ticker": ticker,
         "arm": arm,
@@ -70,18 +140,28 @@ def run_arm(
         "seeds": list(profile.seeds),
         "tdqn": to_table(profile.tdqn),
     }
+    if advice := described(arm, strategies):
+        request["advice"] = advice
     if (folder / SETTINGS).is_file():
         refuse_other_settings(folder, read_toml(folder / SETTINGS), request)
         if (folder / MANIFEST).is_file():
-            return _without_checkpoints(folder)
-    train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
+            return request, _without_checkpoints(folder)
     write_toml(folder / SETTINGS, request)
-    if arm in CLASSICAL:
-        about = _simulate_classical(arm, train, test, profile, folder)
-    else:
-        about = _train(train, test, profile, folder, workers, progress)
+    return request, None
+
+
+def _ended(
+    folder: Path,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    profile: Profile,
+    request: Mapping[str, Any],
+    about: Mapping[str, Any],
+) -> Arm:
+    """Writes what follows from the trajectories, and the manifest last."""
     _write_performance(folder, train, test, profile.tdqn.cash)
-    manifest = {name: request[name] for name in ("ticker", "arm", "dataset", "dataset_hash", "seeds")}
+    names = ("ticker", "arm", "dataset", "dataset_hash", "seeds", "advice")
+    manifest = {name: request[name] for name in names if name in request}
     _write_manifest(folder, {**manifest, "profile": profile.name, **about})
     return _without_checkpoints(folder)
 
@@ -144,34 +224,44 @@ def _without_checkpoints(folder: Path) -> Arm:
     return load_arm(folder)
 
 
-def _train(
-    train: pd.DataFrame,
-    test: pd.DataFrame,
-    profile: Profile,
-    folder: Path,
-    workers: int,
-    progress: Callable[[Progress], None] | None,
-) -> dict[str, Any]:
-    """Trains the learned arm and writes its tables; returns what the manifest says about it."""
+def _write_training(folder: Path, training: Training) -> dict[str, Any]:
+    """Writes a learned arm's tables and weights; returns what the manifest says about it."""
     from safetensors.numpy import save
 
-    from llmrl_lib.trading.tdqn import train_tdqn
-
-    training = train_tdqn(
-        train,
-        test,
-        seeds=profile.seeds,
-        settings=profile.tdqn,
-        workers=workers,
-        checkpoint=folder / CHECKPOINTS,
-        progress=progress,
-    )
     _write_csv(folder / "metrics.csv", training.episodes)
     _write_csv(folder / "trajectories.csv.gz", training.trajectories)
     weights = {name: np.ascontiguousarray(values) for name, values in training.weights.items()}
     content = save(weights)
     write_whole(folder / "weights.safetensors", lambda part: part.write_bytes(content))
     return {"device": training.device, "seconds": round(training.seconds, 3)}
+
+
+def _follow(
+    strategies: Sequence[Strategy], train: pd.DataFrame, test: pd.DataFrame, profile: Profile, folder: Path
+) -> dict[str, Any]:
+    """The account that does what the strategist says; each draw of several is an account of its own, its seed."""
+    started = time.perf_counter()
+    first, paths = profile.tdqn.state_length, []
+    for draw in sorted({one.draw for one in strategies}):
+        own = [one for one in strategies if one.draw == draw]
+        for split, bars in (("train", train), ("test", test)):
+            path = backtest(bars, own, _first_advised(own, bars, first), profile.tdqn)
+            paths.append(_numbered(path, draw, split, bars))
+    _write_csv(folder / "trajectories.csv.gz", pd.concat(paths, ignore_index=True))
+    return {"device": "cpu", "seconds": round(time.perf_counter() - started, 3)}
+
+
+def _first_advised(strategies: Sequence[Strategy], bars: pd.DataFrame, first_row: int) -> int:
+    """The agents' first tradable row, or the first one after a decision where that comes later."""
+    return max(first_row, int(bars.index.searchsorted(min(one.date for one in strategies), side="right")))
+
+
+def _numbered(path: pd.DataFrame, seed: int, split: str, bars: pd.DataFrame) -> pd.DataFrame:
+    """A simulated path as rows of trajectories.csv.gz."""
+    table = path.assign(seed=seed, split=split, row=bars.index.get_indexer(path.index))
+    table = table.rename_axis("date").reset_index()
+    order = ["seed", "split", "date", "row"]
+    return table[[*order, *(name for name in table if name not in order)]]
 
 
 def _simulate_classical(
@@ -181,13 +271,11 @@ def _simulate_classical(
 
     started = time.perf_counter()
     result = classical_strategies(train, test, profile.tdqn, (arm,))[arm]
-    paths = []
-    for split, bars, path in (("train", train, result.train), ("test", test, result.test)):
-        numbered = path.assign(seed=0, split=split, row=bars.index.get_indexer(path.index))
-        paths.append(numbered.rename_axis("date").reset_index())
-    order = ["seed", "split", "date", "row"]
-    table = pd.concat(paths, ignore_index=True)
-    _write_csv(folder / "trajectories.csv.gz", table[[*order, *(name for name in table if name not in order)]])
+    paths = [
+        _numbered(path, 0, split, bars)
+        for split, bars, path in (("train", train, result.train), ("test", test, result.test))
+    ]
+    _write_csv(folder / "trajectories.csv.gz", pd.concat(paths, ignore_index=True))
     return {
         "device": "cpu",
         "seconds": round(time.perf_counter() - started, 3),

@@ -11,12 +11,15 @@ from typing import Any
 
 import pandas as pd
 
+from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
+from llmrl_lib.experiments.adviser import Adviser, finished_prompts, strategies_of
 from llmrl_lib.experiments.arms import ARMS, MANIFEST, Arm, load_arm
 from llmrl_lib.experiments.folders import ExperimentError, read_toml, refuse_other_settings, write_toml
 from llmrl_lib.experiments.processes import LOCK
 from llmrl_lib.market.dataset import Dataset, load_dataset, open_dataset
 from llmrl_lib.market.defects import DatasetError
 from llmrl_lib.settings import Profile, TdqnSettings, tdqn_settings, to_table
+from llmrl_lib.strategy.records import Strategy
 
 RUN = "run.toml"
 KEYS = ("dataset", "profile", "tickers", "dataset_name", "seeds", "tdqn")
@@ -39,16 +42,20 @@ def refuse_foreign(folder: Path) -> None:
         raise ExperimentError(f"{folder} is not empty and holds no run; give another folder with --out")
 
 
-def start_run(folder: Path, dataset: Dataset, profile: Profile, tickers: Iterable[str]) -> Run:
+def start_run(
+    folder: Path, dataset: Dataset, profile: Profile, tickers: Iterable[str], adviser: Adviser | None = None
+) -> Run:
     """Writes `run.toml`, or adds tickers to the one that is there. No other process may do so at the same time.
 
-    Raises ExperimentError for a folder that holds a run of another dataset, profile or seeds, or a damaged one.
+    Raises ExperimentError for a folder that holds a run of another dataset, profile, seeds, guide or model, or a damaged one.
     """
-    asked = {
+    asked: dict[str, Any] = {
         "dataset_name": dataset.name,
         "seeds": len(profile.seeds),
         "tdqn": to_table(profile.tdqn),
     }
+    if adviser is not None and (profile.guide or profile.prompts):
+        asked |= {"guide": profile.guide, "chat": dict(adviser.chat().identity)}
     known: list[str] = []
     if (folder / RUN).is_file():
         made = _read(folder)
@@ -83,6 +90,33 @@ class Run:
     def tickers(self) -> tuple[str, ...]:
         """The tickers with at least one finished arm, in the order in which they were asked for."""
         return tuple(ticker for ticker in self.about["tickers"] if self._finished(ticker))
+
+    @property
+    def guide(self) -> str:
+        """The prompt whose strategies the guided arms hear; blank where there is none."""
+        return str(self.about.get("guide", ""))
+
+    @property
+    def chat(self) -> dict[str, str]:
+        """What wrote the strategies, as the chat names itself; empty where nothing did."""
+        return dict(self.about.get("chat", {}))
+
+    @property
+    def strategies_folder(self) -> Path:
+        """Strategies by prompt and ticker, and the replies that they were made of."""
+        return self.path / STRATEGIES
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts that have strategies, by name."""
+        return finished_prompts(self.strategies_folder)
+
+    def strategies(self, ticker: str, prompt: str) -> list[Strategy]:
+        """A prompt's strategies of a ticker by date: the guide's over both splits, others over the test years.
+
+        ExperimentError where there are none.
+        """
+        return strategies_of(self.strategies_folder, prompt, ticker)
 
     @property
     def unfinished(self) -> tuple[str, ...]:

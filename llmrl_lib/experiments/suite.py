@@ -1,7 +1,8 @@
-"""A whole run: every arm of every ticker, then the notebooks that tell it, in parallel processes, resumable.
+"""A whole run: strategies, every arm of every ticker, then the notebooks that tell it, in parallel processes, resumable.
 
-Workers share nothing but the run folder: each leaves finished arms there, and a small file that says how far the arm it
-works on has come. One run at a time works in a folder.
+What needs no advice goes first, beside the making of the strategies; then what hears them; then the notebooks. Workers
+share nothing but the run folder: each leaves finished arms there, and a small file that says how far the arm it works on has
+come. One run at a time works in a folder.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ import hashlib
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from joblib import delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from llmrl_lib.experiments.arms import ARMS, LEARNED, MANIFEST, run_arm
+from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
+from llmrl_lib.experiments.adviser import Adviser, advise, has_strategies, strategies_of
+from llmrl_lib.experiments.arms import ARMS, CLASSICAL, MANIFEST, run_arm
 from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
 from llmrl_lib.experiments.folders import ExperimentError, explain, write_text
+from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, hears_strategies
 from llmrl_lib.experiments.processes import alone_in, in_workers, stop_workers
 from llmrl_lib.experiments.progress import FILE as PROGRESS
 from llmrl_lib.experiments.progress import Display, Work
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
 TICKER_NOTEBOOKS = ("01_data", "05_guided_ddqn")
 RUN_NOTEBOOKS = ("06_results",)
+MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
 
 
 @dataclass(frozen=True)
@@ -74,16 +79,19 @@ def run_suite(
     profile: Profile,
     out: str | Path,
     jobs: int = 0,
-    arms: Sequence[str] = ARMS,
+    arms: Sequence[str] | None = None,
     display: Display | None = None,
     notebooks: bool = True,
+    adviser: Adviser | None = None,
 ) -> Outcome:
     """Trains every arm of every ticker into the run folder `out` and executes the notebooks on what came out.
 
-    `tickers` None means all of the dataset's; `jobs` is the number of processes, 0 one per processor. What is finished and
-    made with the same settings is kept, what is unfinished is continued. A failure spares the other tickers; a ticker with
-    a failed arm gets no notebooks. Raises DatasetError and ExperimentError for what is wrong before any work begins, another
-    run at work in `out` included.
+    `tickers` None means all of the dataset's; `jobs` is the number of processes, 0 one per processor; `arms` None means the
+    profile's learned arms, the classical ones, and, where the profile has a guide, the account that follows it. `adviser`
+    says which language model writes the strategies of the profile's prompts, by default the one that comes along. What is
+    finished and made with the same settings is kept, what is unfinished is continued. A failure spares the other tickers; a
+    ticker with a failed arm gets no notebooks. Raises DatasetError and ExperimentError for what is wrong before any work
+    begins, another run at work in `out` included.
     """
     folder, jobs = Path(out), jobs or os.cpu_count() or 1
     dataset = load_dataset(dataset_path)
@@ -95,13 +103,22 @@ def run_suite(
     for ticker in tickers:
         if ticker not in dataset.tickers:
             raise ExperimentError(f"{dataset.name} has no ticker {ticker!r}; it has {', '.join(dataset.tickers)}")
+    if arms is None:
+        arms = (*profile.arms, *([LLM_ONLY] if profile.guide else []), *CLASSICAL)
+    _refuse_unknown(arms, profile)
     refuse_foreign(folder)
+    adviser = adviser or Adviser()
     with alone_in(folder):
-        start_run(folder, dataset, profile, tickers)
+        start_run(folder, dataset, profile, tickers, adviser)
         display = display or Display(None)
         failures = _unusable(dataset, tickers)
         sound = [ticker for ticker in tickers if ticker not in {failure.ticker for failure in failures}]
-        failures += _work_off(_arm_tasks(dataset.path, sound, arms, profile, folder, jobs), jobs, display)
+        alone, told = ([arm for arm in arms if hears_strategies(arm) is told] for told in (False, True))
+        first = _strategy_tasks(dataset, sound, profile, folder, adviser)
+        first += _arm_tasks(dataset.path, sound, alone, profile, folder, jobs)
+        failures += _by_ticker(_work_off(first, jobs, display), sound, folder)
+        advised = [ticker for ticker in sound if has_strategies(folder / STRATEGIES, profile.guide, ticker)]
+        failures += _work_off(_arm_tasks(dataset.path, advised, told, profile, folder, jobs), jobs, display)
         if notebooks:
             failures += _tell(folder, sound, failures, jobs, display)
     failed = {failure.ticker for failure in failures}
@@ -131,6 +148,62 @@ def _unusable(dataset: Dataset, tickers: Sequence[str]) -> list[Failure]:
         except DatasetError as error:
             failures.append(Failure(ticker, "bars", explain(error), traceback.format_exc()))
     return failures
+
+
+def _refuse_unknown(arms: Sequence[str], profile: Profile) -> None:
+    """Raises ExperimentError for an arm that there is not, or that needs a guide where the profile names none."""
+    for arm in arms:
+        if arm not in ARMS:
+            raise ExperimentError(f"there is no arm {arm!r}; choose from {', '.join(ARMS)}")
+        if hears_strategies(arm) and not profile.guide:
+            raise ExperimentError(
+                f'the arm {arm} hears a strategist, and profile {profile.name} names none; add guide = "p4"'
+            )
+
+
+def _strategy_tasks(
+    dataset: Dataset, tickers: Sequence[str], profile: Profile, folder: Path, adviser: Adviser
+) -> list[Task]:
+    """A task per prompt, the guiding one first: it takes longest."""
+    prompts = dict.fromkeys([*([profile.guide] if profile.guide else []), *profile.prompts])
+    if not tickers:
+        return []
+    return [
+        Task(
+            "",
+            f"{MAKING}{prompt}",
+            _StrategyCall(dataset.path, tuple(tickers), prompt, profile.guide, folder, adviser),
+        )
+        for prompt in prompts
+    ]
+
+
+def _by_ticker(failures: Iterable[Failure], tickers: Sequence[str], folder: Path) -> Iterator[Failure]:
+    """A prompt that failed, as a failure of each ticker that has no strategies for it; others as they are."""
+    for failure in failures:
+        prompt = failure.what.removeprefix(MAKING)
+        if prompt == failure.what:
+            yield failure
+            continue
+        for ticker in tickers:
+            if not has_strategies(folder / STRATEGIES, prompt, ticker):
+                yield replace(failure, ticker=ticker)
+
+
+@dataclass(frozen=True)
+class _StrategyCall:
+    """Makes the strategies of one prompt."""
+
+    data: Path
+    tickers: tuple[str, ...]
+    prompt: str
+    guide: str
+    folder: Path
+    adviser: Adviser
+
+    def __call__(self) -> None:
+        dataset = load_dataset(self.data)
+        advise(dataset, self.tickers, self.prompt, self.prompt == self.guide, self.adviser, self.folder / STRATEGIES)
 
 
 def _arm_tasks(
@@ -167,8 +240,10 @@ class _ArmCall:
             said = {"episodes": sum(done.values()), "test_sharpe": sum(sharpe.values()) / len(sharpe)}
             write_text(self.folder / PROGRESS, json.dumps(said))
 
-        dataset = load_dataset(self.data)
-        run_arm(dataset, self.ticker, self.arm, self.profile, self.folder, self.workers, tell)
+        dataset, strategies = load_dataset(self.data), []
+        if hears_strategies(self.arm):
+            strategies = strategies_of(self.folder.parents[1] / STRATEGIES, self.profile.guide, self.ticker)
+        run_arm(dataset, self.ticker, self.arm, self.profile, self.folder, self.workers, tell, strategies)
         (self.folder / PROGRESS).unlink(missing_ok=True)
 
 
@@ -196,6 +271,9 @@ class _NotebookCall:
 def _inputs(folder: Path, ticker: str) -> Iterator[bytes]:
     """What the notebooks of a ticker, or of the whole run, are made from: the run and its finished arms."""
     yield (folder / "run.toml").read_bytes() if not ticker else b""
+    for made in sorted(folder.glob(f"{STRATEGIES}/*/{ticker or '*'}.jsonl")):
+        yield made.relative_to(folder).as_posix().encode()
+        yield hashlib.sha256(made.read_bytes()).digest()
     for manifest in sorted(folder.glob(f"{ticker or '*'}/*/{MANIFEST}")):
         yield manifest.relative_to(folder).as_posix().encode()
         yield hashlib.sha256(manifest.read_bytes()).digest()

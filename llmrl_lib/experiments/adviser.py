@@ -1,0 +1,110 @@
+"""The language model that advises a run, and where its strategies stand in the run's folder.
+
+Every prompt's strategies are made over the test years; those of the guiding prompt over both splits, because an agent has to
+be trained with the advice that it is to use. Replies are kept in one store, so a run that was stopped asks nothing twice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmrl_lib.experiments.folders import ExperimentError
+from llmrl_lib.experiments.strategies import ORDER, Order, order, produce
+from llmrl_lib.language.budget import Budget
+from llmrl_lib.language.chat import Chat
+from llmrl_lib.language.prices import load_prices
+from llmrl_lib.language.replay import Replay
+from llmrl_lib.market.dataset import Dataset
+from llmrl_lib.strategy.records import Strategy, read_strategies
+from llmrl_lib.strategy.strategist import Ask, Progress
+
+FOLDER = "strategies"  # in a run folder
+
+
+@dataclass(frozen=True)
+class Adviser:
+    """Which model is asked, and how."""
+
+    model: str = "nano"  # nano, the folder of a local model, or the server's name for one
+    base_url: str = ""  # of a server that speaks the OpenAI chat protocol; blank: OpenAI, where model is not local
+    concurrency: int = 8
+    timeout: float = 120.0  # seconds per attempt
+    logprobs: int = 5  # alternatives per token; 0 for servers that give none
+    max_tokens: int = 2048
+    prices: Path | None = None
+    free: bool = False
+    budget_usd: float | None = None
+
+    def chat(self) -> Chat:
+        """The shipped model, one in a folder, or one behind a server."""
+        if not self.base_url and self.model == "nano":
+            from llmrl_lib.language.nano import Nano
+
+            return Nano()
+        if not self.base_url and Path(self.model).is_dir():
+            from llmrl_lib.language.local import LocalChat
+
+            return LocalChat(self.model)
+        from llmrl_lib.language.openai import OpenAIChat
+
+        return OpenAIChat(self.model, self.base_url or None, concurrency=self.concurrency, timeout=self.timeout)
+
+    @property
+    def ask(self) -> Ask:
+        return Ask(top_logprobs=self.logprobs or None, max_tokens=self.max_tokens)
+
+
+def order_of(dataset: Dataset, tickers: Sequence[str], prompt: str, guides: bool, adviser: Adviser) -> Order:
+    """The order for one prompt of a run."""
+    return order(dataset, tickers, prompt, start=dataset.train_start if guides else None, ask=adviser.ask)
+
+
+def advise(
+    dataset: Dataset,
+    tickers: Sequence[str],
+    prompt: str,
+    guides: bool,
+    adviser: Adviser,
+    folder: Path,
+    progress: Progress | None = None,
+) -> list[Strategy]:
+    """Makes (or reads) a prompt's strategies for a run, into its folder of strategies.
+
+    Raises what `strategies.produce` raises; BudgetError before a budget is exceeded.
+    """
+    chat, wanted = adviser.chat(), order_of(dataset, tickers, prompt, guides, adviser)
+    budget = None
+    if adviser.budget_usd is not None:
+        free = adviser.free or "server" not in chat.identity
+        budget = Budget(adviser.budget_usd, load_prices(adviser.prices, free=[chat.identity["model"]] if free else []))
+    replay = Replay(folder, chat, purpose=wanted.label, budget=budget)
+    return produce(wanted, replay, folder, progress)
+
+
+def finished_prompts(folder: Path) -> tuple[str, ...]:
+    """The names of the prompts of which a folder of strategies holds some, in order."""
+    return tuple(sorted({place.parent.name.rsplit("-", 1)[0] for place in folder.glob(f"*/{ORDER}")}))
+
+
+def has_strategies(folder: Path, prompt: str, ticker: str) -> bool:
+    """Whether a folder of strategies holds a ticker's of this prompt."""
+    return bool(_files(folder, prompt, ticker))
+
+
+def strategies_of(folder: Path, prompt: str, ticker: str) -> list[Strategy]:
+    """One ticker's strategies of a prompt, as `advise` left them; ExperimentError where there are none."""
+    found = _files(folder, prompt, ticker)
+    if not found:
+        raise ExperimentError(
+            f"{folder} has no strategies of {ticker} by prompt {prompt}; give the llmrl run command again, with a profile "
+            "that names the prompt"
+        )
+    return read_strategies(max(found, key=os.path.getmtime))
+
+
+def _files(folder: Path, prompt: str, ticker: str) -> list[Path]:
+    """One for each version of the prompt."""
+    return [place for place in folder.glob(f"*/{ticker}.jsonl") if place.parent.name.rsplit("-", 1)[0] == prompt]

@@ -53,6 +53,7 @@ _HOME = {  # public name: the module that holds it
     "normalised_entropy": "llmrl_lib.language.uncertainty",
     "open_run": "llmrl_lib.experiments",
     "run_arm": "llmrl_lib.experiments",
+    "compare_arms": "llmrl_lib.experiments.comparisons",
     "ExperimentError": "llmrl_lib.experiments",
     "CheckpointError": "llmrl_lib.trading.checkpoint",
 }

@@ -45,6 +45,7 @@ def test_arms_of_a_family_share_its_colour() -> None:
     assert plots.style_of("placebo_permuted").colour == plots.STYLES["placebo"].colour
     assert plots.style_of("placebo_permuted").label == "placebo permuted"
     assert plots.style_of("something_new").label == "something new"
+    assert plots.style_of("oracle_055").label == "oracle, right 55% (hindsight)"
 
 
 def test_the_learning_curve_draws_means_levels_and_hollow_published_markers(episodes: pd.DataFrame) -> None:

@@ -42,6 +42,7 @@ STYLES = {
     "llm_only": Style("LLM only", "#009E73", (0, (6, 1))),
     "flag_trader": Style("FLAG-Trader", "#CC79A7", (0, (3, 1))),
     "placebo": Style("placebo", "#E69F00", (0, (1, 1))),
+    "oracle": Style("oracle (hindsight)", "#7A3E9D", (0, (2, 1))),
     "buy_and_hold": Style("buy and hold", "#222222", (0, (5, 2))),
     "sell_and_hold": Style("sell and hold", "#8A8A8A", (0, (1, 1.5))),
     "trend_following": Style("trend following", "#56B4E9", (0, (4, 1, 1, 1))),
@@ -71,8 +72,11 @@ def style_of(arm: str) -> Style:
     """The look of an arm; arms of a family (placebo_random, ...) share that of its first word, with their own label."""
     if arm in STYLES:
         return STYLES[arm]
-    family = STYLES.get(arm.split("_")[0])
+    first, _, rest = arm.partition("_")
+    family = STYLES.get(first)
     label = arm.replace("_", " ")
+    if first == "oracle" and rest.isdigit():
+        label = f"oracle, right {int(rest)}% (hindsight)"
     return Style(label, family.colour, family.dash) if family else Style(label, "#666666")
 
 

@@ -1,0 +1,160 @@
+"""Arms compared: seed by seed, corrected for how many comparisons were made, and on the days of their common price path.
+
+Two kinds of chance are kept apart. Over seeds: would the arm be better if trained again on these prices (paired t-test,
+Wilcoxon's test, Holm's correction)? Over days: would it be better on another two years like these (stationary bootstrap of
+the difference of two Sharpe ratios)? The second interval is the wider one by far, and no number of seeds narrows it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from llmrl_lib.evidence.bootstrap import Interval, sharpe_difference
+from llmrl_lib.evidence.paired import Paired, holm, paired_test
+from llmrl_lib.experiments.arms import Arm
+from llmrl_lib.experiments.guided import UNGUIDED, hit_rate_of
+from llmrl_lib.experiments.runs import Run
+
+RECORDED = "comparisons.csv"  # of a recorded run, whose daily returns are not kept
+COLUMNS = (
+    "ticker", "arm", "base", "seeds", "mean", "base_mean", "difference", "low", "high", "p_value", "corrected",
+    "wilcoxon_p_value", "wins", "path_difference", "path_low", "path_high", "path_p_value",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm less another on the same ticker and split."""
+
+    arm: str
+    base: str
+    metric: str  # that the scores are of; the path is always that of Sharpe ratios
+    mean: float  # of the arm, over the seeds of both
+    base_mean: float
+    seeds: Paired
+    path: Interval | None  # None where daily returns are not kept, or both did the same
+
+
+def compare_arms(arm: Arm, base: Arm, metric: str = "sharpe_ratio", split: str = "test") -> Comparison:
+    """Compares the seeds that both arms have, and their days: those of the mean of the seeds' daily returns.
+
+    An arm without seeds of its own (buy and hold, one account) stands beside every seed of the other. Raises ValueError for
+    arms of different tickers, for an unknown metric, and for fewer than two pairs.
+    """
+    if arm.ticker != base.ticker:
+        raise ValueError(f"the arms are of {arm.ticker} and {base.ticker}; compare arms of one ticker")
+    scores = [_scores(one, metric, split) for one in (arm, base)]
+    a, b = _side_by_side(*scores)
+    path = None
+    returns = [_daily(one, split) for one in (arm, base)]
+    if returns[0] is not None and returns[1] is not None:
+        days = returns[0].index.intersection(returns[1].index)
+        first, second = (one.loc[days].to_numpy() for one in returns if one is not None)
+        if not np.array_equal(first, second):
+            path = sharpe_difference(first, second)
+    return Comparison(arm.name, base.name, metric, float(a.mean()), float(b.mean()), paired_test(a, b), path)
+
+
+def comparison_table(run: Run, base: str = UNGUIDED, arms: Sequence[str] | None = None) -> pd.DataFrame:
+    """Every learned arm of a run (or those named) less `base`, a row per ticker and arm; columns as COLUMNS, test Sharpe.
+
+    `corrected` is Holm's p-value over all rows. A run without anything to compare gives a table without rows. For a
+    recorded run the intervals over days are those that were written when it was recorded.
+    """
+    rows = []
+    for ticker in run.tickers:
+        found = run.arms(ticker)
+        for name, arm in found.items():
+            wanted = arm.learned if arms is None else name in arms
+            if base in found and name != base and wanted:
+                rows.append(_row(compare_arms(arm, found[base]), ticker))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    if not len(table):
+        return table
+    named = {f"{row}": value for row, value in enumerate(table["p_value"])}
+    table["corrected"] = holm(named)["corrected"].to_numpy()
+    return _with_recorded(table, run)
+
+
+def value_of_advice(run: Run) -> pd.DataFrame:
+    """The value-of-advice curve: guided by an oracle less unguided, a row per ticker and hit rate (HINDSIGHT).
+
+    The columns of `comparison_table`, and `hit_rate`. No rows where the run has no oracles.
+    """
+    names = [name for ticker in run.tickers for name in run.arms(ticker) if hit_rate_of(name) is not None]
+    table = comparison_table(run, arms=list(dict.fromkeys(names)))
+    table.insert(2, "hit_rate", [hit_rate_of(name) for name in table["arm"]])
+    return table.sort_values(["ticker", "hit_rate"], kind="stable", ignore_index=True)
+
+
+def pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """`comparison_table`'s rows by arm over tickers: mean difference with a t-interval over tickers, and how many agree.
+
+    Tickers share market days, so their differences are not independent; the interval is a description, not a test.
+    """
+    rows = []
+    for arm, group in table.groupby("arm", sort=False):
+        values = group["difference"].to_numpy()
+        spread = paired_test(values, np.zeros(len(values))) if len(values) > 1 else None
+        rows.append(
+            {
+                "arm": arm,
+                "tickers": len(values),
+                "difference": float(values.mean()),
+                "low": spread.low if spread else math.nan,
+                "high": spread.high if spread else math.nan,
+                "better": int((values > 0).sum()),
+                "significant": int((group["corrected"] < 0.05).sum()),
+            }
+        )
+    return pd.DataFrame(rows, columns=["arm", "tickers", "difference", "low", "high", "better", "significant"])
+
+
+def _row(found: Comparison, ticker: str) -> dict[str, float | str]:
+    pairs, path = found.seeds, found.path
+    values = (
+        ticker, found.arm, found.base, pairs.n, found.mean, found.base_mean, pairs.difference, pairs.low, pairs.high,
+        pairs.t_p_value, math.nan, pairs.wilcoxon_p_value, pairs.wins,
+        *((path.estimate, path.low, path.high, path.p_value) if path else (math.nan,) * 4),
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _scores(arm: Arm, metric: str, split: str) -> pd.Series:
+    table = arm.performance[arm.performance["split"] == split].set_index("seed")
+    if metric not in table:
+        raise ValueError(f"there is no metric {metric!r}; choose from {', '.join(table.columns.drop('split'))}")
+    return table[metric]
+
+
+def _side_by_side(a: pd.Series, b: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of the seeds that both have; a single account stands beside every seed of the other."""
+    if len(b) == 1 < len(a):
+        b = pd.Series(float(b.iloc[0]), a.index)
+    if len(a) == 1 < len(b):
+        a = pd.Series(float(a.iloc[0]), b.index)
+    common = a.index.intersection(b.index)
+    return a.loc[common].to_numpy(), b.loc[common].to_numpy()
+
+
+def _daily(arm: Arm, split: str) -> pd.Series | None:
+    """The mean over seeds of the daily returns: those of an account split evenly among the seeds every day."""
+    if not (arm.folder / "trajectories.csv.gz").is_file():
+        return None
+    table = arm.trajectories
+    return table[table["split"] == split].groupby("date")["daily_return"].mean()
+
+
+def _with_recorded(table: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """The table with the intervals over days that were written beside a recorded run."""
+    place = run.path / RECORDED
+    if not place.is_file() or table["path_low"].notna().any():
+        return table
+    keys, days = ["ticker", "arm", "base"], ["path_difference", "path_low", "path_high", "path_p_value"]
+    kept = pd.read_csv(place)[[*keys, *days]]
+    return table.drop(columns=days).merge(kept, on=keys, how="left")[list(COLUMNS)]

@@ -1,0 +1,135 @@
+"""Would the result survive the market? Recorded test actions traded again: at other costs, one bar later.
+
+The policies are those that were trained, at the cost that they were trained with: what a retrained one would do is not
+answered. Break-even costs and the delay of one day follow Bessembinder & Chan, "Market efficiency and the returns to
+technical analysis" (1998).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from llmrl_lib.evidence.audit.cases import Case
+from llmrl_lib.evidence.audit.findings import FAIL, MISSING, PASS, Finding, versus
+
+COSTS = tuple(range(0, 55, 5))  # basis points of traded value
+STRESS = 2.0  # times the charged cost that a difference has to bear
+LEAST_STRESS = 5.0  # basis points above the charged cost, at least
+BASIS_POINT = 1e-4
+SAME = 1e-9  # relative difference of equity that rounding may leave
+
+
+def accounting(case: Case) -> list[Finding]:
+    """Whether every arm's recorded equity is what its recorded actions earn at the charged cost."""
+    again = case.traded_again(case.settings.cost_rate)["equity"]
+    recorded = np.concatenate([path.equity for path in case.paths.values()])
+    off = np.abs(again - recorded).max(1) / np.abs(recorded).max(1)
+    names = [name for name, path in case.paths.items() for _ in path.seeds]
+    wrong = list(dict.fromkeys(name for name, one in zip(names, off, strict=True) if not one < SAME))
+    figures = {"arms": float(len(case.paths)), "runs": float(len(names)), "largest deviation": float(off.max())}
+    sentence = (
+        f"The recorded equity of {', '.join(wrong)} is not what the recorded actions earn."
+        if wrong
+        else "Every recorded equity is what the recorded actions earn at the charged cost."
+    )
+    return [Finding("accounting", case.ticker, "", FAIL if wrong else PASS, sentence, figures)]
+
+
+def cost_sweep(case: Case) -> pd.DataFrame:
+    """Mean test Sharpe ratio over seeds of every arm (column) at each of COSTS (row, `cost` in basis points)."""
+    rows = {cost: case.traded(cost * BASIS_POINT) for cost in COSTS}
+    table = pd.DataFrame({cost: {arm: ratios.mean() for arm, ratios in row.items()} for cost, row in rows.items()}).T
+    return table.rename_axis("cost").rename_axis(columns=None)
+
+
+def costs(case: Case, sweep: pd.DataFrame | None = None) -> list[Finding]:
+    """The cost sweep for each comparison of the case."""
+    swept = cost_sweep(case) if sweep is None else sweep
+    charged = case.settings.cost_rate / BASIS_POINT
+    found = []
+    for first, second in case.pairs:
+        if lacking := case.lacking(first, second):
+            found.append(absent("costs", case, first, second, lacking))
+            continue
+        difference = swept[first] - swept[second]
+        needed = max(STRESS * charged, charged + LEAST_STRESS)
+        point, at_charge = break_even(difference, charged), at(difference, charged)
+        inside = difference[(difference.index >= charged) & (difference.index <= needed)]
+        stands = bool(at_charge > 0 and (inside > 0).all() and at(difference, needed) > 0)
+        figures = {"at 0 bp": at(difference, 0), f"at {charged:g} bp": at_charge, "break-even, bp": point}
+        shown = swept.assign(difference=difference)
+        sentence = _told(first, second, charged, needed, at_charge, point, stands)
+        found.append(
+            Finding("costs", case.ticker, versus(first, second), PASS if stands else FAIL, sentence, figures, shown)
+        )
+    return found
+
+
+def break_even(difference: pd.Series, charged: float) -> float:
+    """The cost, basis points, up to which a difference of Sharpe ratios (by cost) is above zero; linear between rows.
+
+    From the charged cost upward where it is above zero there, infinite if it is so to the end; from there downward where it
+    is not, NaN if it is above zero at no lower cost.
+    """
+    grid = sorted({*difference.index, charged})
+    values = [at(difference, cost) for cost in grid]
+    start = grid.index(charged)
+    if values[start] > 0:
+        for place in range(start + 1, len(grid)):
+            if values[place] <= 0:
+                return _crossing(grid[place - 1], values[place - 1], grid[place], values[place])
+        return math.inf
+    for place in range(start - 1, -1, -1):
+        if values[place] > 0:
+            return _crossing(grid[place], values[place], grid[place + 1], values[place + 1])
+    return math.nan
+
+
+def at(difference: pd.Series, cost: float) -> float:
+    """The difference at any cost, basis points, between rows; at the nearest end beyond them."""
+    return float(np.interp(cost, difference.index.to_numpy(np.float64), difference.to_numpy(np.float64)))
+
+
+def delay(case: Case) -> list[Finding]:
+    """Each comparison with both arms' actions executed one bar later."""
+    late = {arm: float(ratios.mean()) for arm, ratios in case.traded(case.settings.cost_rate, delay=1).items()}
+    soon = {arm: float(case.sharpe(arm).mean()) for arm in case.arms}
+    table = pd.DataFrame({"at once": soon, "a day late": late})
+    found = []
+    for first, second in case.pairs:
+        if lacking := case.lacking(first, second):
+            found.append(absent("delay", case, first, second, lacking))
+            continue
+        before, after = soon[first] - soon[second], late[first] - late[second]
+        stands = before > 0 and after > 0
+        if before <= 0:
+            sentence = f"{first} is not above {second} even without a delay ({before:+.2f})."
+        else:
+            sentence = f"Executed a day late, {first} less {second} goes from {before:+.2f} to {after:+.2f}."
+        figures = {"at once": before, "a day late": after}
+        mark = PASS if stands else FAIL
+        found.append(Finding("delay", case.ticker, versus(first, second), mark, sentence, figures, table))
+    return found
+
+
+def absent(check: str, case: Case, first: str, second: str, lacking: list[str]) -> Finding:
+    """The finding of a comparison whose arms are not all there."""
+    sentence = f"The run has no arm {' and no '.join(lacking)} for {case.ticker}."
+    return Finding(check, case.ticker, versus(first, second), MISSING, sentence)
+
+
+def _crossing(low: float, above: float, high: float, below: float) -> float:
+    return low + (high - low) * above / (above - below)
+
+
+def _told(first: str, second: str, charged: float, needed: float, at_charge: float, point: float, stands: bool) -> str:
+    kept = "with the policy as it was trained"
+    if at_charge <= 0:
+        below = "at no cost" if math.isnan(point) else f"only below {point:.1f} basis points"
+        return f"At the charged {charged:g} basis points {first} is not above {second}; it is so {below}, {kept}."
+    end = f"up to {point:.1f} basis points" if math.isfinite(point) else f"up to the largest cost tried, {COSTS[-1]}"
+    more = "" if stands else f", short of the {needed:g} asked for"
+    return f"{first} is above {second} {end}{more} ({charged:g} were charged), {kept}."

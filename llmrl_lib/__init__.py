@@ -54,6 +54,7 @@ _HOME = {  # public name: the module that holds it
     "open_run": "llmrl_lib.experiments",
     "run_arm": "llmrl_lib.experiments",
     "ExperimentError": "llmrl_lib.experiments",
+    "audit": "llmrl_lib.experiments.auditing",
     "CheckpointError": "llmrl_lib.trading.checkpoint",
 }
 _MODULES = {  # public modules

@@ -124,9 +124,14 @@ class Case:
         """The recorded test paths of all arms. Raises AuditError for an arm that was traded on other days."""
         return {name: self._paths(name, arm.trajectories) for name, arm in self.arms.items()}
 
-    def sharpe(self, arm: str, within: np.ndarray | slice | None = None) -> np.ndarray:
-        """The recorded annual test Sharpe ratio of each seed (seed,), as the run's tables have it; or of some days."""
-        returns = self.paths[arm].returns
+    def returns(self, arm: str) -> np.ndarray:
+        """The recorded daily returns (seed, day) on `dates`, 0 before the arm's first trade."""
+        path = self.paths[arm]
+        return prepend(path.returns, len(self.dates) - path.returns.shape[1])
+
+    def sharpe(self, arm: str, within: np.ndarray | None = None) -> np.ndarray:
+        """The recorded annual test Sharpe ratio of each seed (seed,), as the run's tables have it; or of some of `dates`."""
+        returns = self.returns(arm)
         return np.atleast_1d(sharpe_ratio(prepend(returns, self.warm_up) if within is None else returns[:, within]))
 
     def difference(self, first: str, second: str, within: np.ndarray | None = None) -> float:
@@ -138,21 +143,27 @@ class Case:
 
         At another cost, or `delay` bars later: nothing is held until then. The policy stays the one that was trained.
         """
-        returns = self.traded_again(cost_rate, delay)["daily_return"]
-        ratios = np.atleast_1d(sharpe_ratio(prepend(returns, self.warm_up + delay)))
-        found, first = {}, 0
-        for name, path in self.paths.items():
-            found[name] = ratios[first : first + len(path.seeds)]
-            first += len(path.seeds)
-        return found
+        every = self.warm_up + len(self.dates)
+        return {
+            arm: np.atleast_1d(sharpe_ratio(prepend(path["daily_return"], every - path["daily_return"].shape[1])))
+            for arm, path in self.traded_again(cost_rate, delay).items()
+        }
 
-    def traded_again(self, cost_rate: float, delay: int = 0) -> dict[str, np.ndarray]:
-        """The columns of `simulate_paths` for the seeds of all arms, one after the other: (seed, step)."""
-        actions = np.concatenate([path.actions for path in self.paths.values()])
-        chosen, settings = actions[:, : actions.shape[1] - delay], self.settings
-        return simulate_paths(
-            self.closes, chosen, settings.cash, cost_rate, self.first_row + delay, settings.short_margin, settings.quirks
-        )  # fmt: skip
+    def traded_again(self, cost_rate: float, delay: int = 0) -> dict[str, dict[str, np.ndarray]]:
+        """The columns of `simulate_paths` of every arm, each (seed, step). Arms with equally many steps go together."""
+        found = {}
+        for steps in {path.actions.shape[1] for path in self.paths.values()}:
+            arms = [arm for arm, path in self.paths.items() if path.actions.shape[1] == steps]
+            actions = np.concatenate([self.paths[arm].actions for arm in arms])[:, : steps - delay]
+            first, settings = len(self.closes) - steps + delay, self.settings
+            columns = simulate_paths(
+                self.closes, actions, settings.cash, cost_rate, first, settings.short_margin, settings.quirks
+            )
+            ends = np.cumsum([len(self.paths[arm].seeds) for arm in arms])
+            for arm, end in zip(arms, ends.tolist(), strict=True):
+                own = slice(end - len(self.paths[arm].seeds), end)
+                found[arm] = {name: values[own] for name, values in columns.items()}
+        return found
 
     @cached_property
     def _train(self) -> pd.DataFrame:
@@ -172,9 +183,11 @@ class Case:
         test = table[table["split"] == "test"]
         wide = {column: test.pivot(index="seed", columns="date", values=column) for column in _COLUMNS}
         days = pd.DatetimeIndex(wide["action"].columns)
-        if not days.equals(self.dates):
-            what = f"{self.ticker} {name} was traded on {len(days)} test days and the dataset has {len(self.dates)}"
-            raise AuditError(f"{what}, or others; audit it with the dataset and settings that it was made with")
+        if not len(days) or not days.equals(self.dates[-len(days) :]):
+            what = (
+                f"{self.ticker} {name} was traded on {len(days)} test days that are not the last ones of the dataset's"
+            )
+            raise AuditError(f"{what} {len(self.dates)}; audit it with the dataset and settings that it was made with")
         action, returns, equity = (wide[column].to_numpy() for column in _COLUMNS)
         return Paths(tuple(int(seed) for seed in wide["action"].index), action.astype(np.int64), returns, equity)
 

@@ -24,12 +24,14 @@ SAME = 1e-9  # relative difference of equity that rounding may leave
 
 def accounting(case: Case) -> list[Finding]:
     """Whether every arm's recorded equity is what its recorded actions earn at the charged cost."""
-    again = case.traded_again(case.settings.cost_rate)["equity"]
-    recorded = np.concatenate([path.equity for path in case.paths.values()])
-    off = np.abs(again - recorded).max(1) / np.abs(recorded).max(1)
-    names = [name for name, path in case.paths.items() for _ in path.seeds]
-    wrong = list(dict.fromkeys(name for name, one in zip(names, off, strict=True) if not one < SAME))
-    figures = {"arms": float(len(case.paths)), "runs": float(len(names)), "largest deviation": float(off.max())}
+    again = case.traded_again(case.settings.cost_rate)
+    off = {
+        arm: float((np.abs(again[arm]["equity"] - path.equity).max(1) / np.abs(path.equity).max(1)).max())
+        for arm, path in case.paths.items()
+    }
+    wrong = [arm for arm, one in off.items() if not one < SAME]
+    runs = sum(len(path.seeds) for path in case.paths.values())
+    figures = {"arms": float(len(off)), "runs": float(runs), "largest deviation": max(off.values())}
     sentence = (
         f"The recorded equity of {', '.join(wrong)} is not what the recorded actions earn."
         if wrong

@@ -117,11 +117,12 @@ CHECKS = {
     ),
     "trials": Check(
         "number of trials",
-        "every configuration that was started is counted; passes if the best arm is above luck's best of so many "
-        "(probability above 0.95)",
+        "every configuration that was started is counted; passes if the comparison, or the best arm, is above luck's best of "
+        "so many (probability above 0.95)",
         "Bailey & Lopez de Prado (2014), Sidak (1967)",
     ),
 }
+BEST = "best arm"
 LOOK_AHEAD = ("features", "requests", "strategies", "guidance", "observations")
 ON_MONEY = ("accounting", "costs", "delay", "constant", "split")
 OF_ADVICE = (*LOOK_AHEAD, *ON_MONEY, "placebos", "swapped", "recall", "cutoff", "trials")
@@ -153,6 +154,7 @@ CLAIMS = {
         tuple(name for name in OF_ADVICE if name not in ("placebos", "observations")), "llm_only", "buy_and_hold"
     ),
     "unguided_beats_holding": Claim(("observations", *ON_MONEY, "trials"), "unguided", "buy_and_hold"),
+    "best_arm_has_skill": Claim((*LOOK_AHEAD, "accounting", "trials"), BEST),
     "decisions_follow_the_figures": Claim(("requests", "rescaled", "swapped", "mirrored", "recall")),
 }
 

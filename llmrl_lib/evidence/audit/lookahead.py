@@ -89,7 +89,15 @@ def strategies(case: Case) -> list[Finding]:
     stored = case.stored
     made = {one.date: one for one in case.strategies if one.draw == 0}
     if stored is None or not made:
-        return [Finding("strategies", case.ticker, "", MISSING, f"No stored replies were given for {case.ticker}.")]
+        return [
+            Finding(
+                "strategies",
+                case.ticker,
+                "",
+                MISSING,
+                f"No stored replies of the guiding prompt, as it is now, were given for {case.ticker}.",
+            )
+        ]
     where, days = [], sampled(sorted(made))
     for day in days:
         cut = truncated(case.dataset, day, case.ticker)

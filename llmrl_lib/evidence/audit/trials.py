@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from llmrl_lib.evidence.audit.cases import HOLDING, Case
-from llmrl_lib.evidence.audit.findings import FAIL, MISSING, PASS, Finding
+from llmrl_lib.evidence.audit.execution import absent
+from llmrl_lib.evidence.audit.findings import BEST, FAIL, MISSING, PASS, Finding, versus
 from llmrl_lib.evidence.sharpe import expected_best, luck_corrected, probabilistic_sharpe
 
 FILE = "trials.jsonl"
@@ -66,29 +67,52 @@ def count_trials(folder: str | Path, ticker: str | None = None) -> int | None:
 
 
 def trials(case: Case) -> list[Finding]:
-    """The best arm's Sharpe ratio against the best that luck gives so many trials.
+    """Each comparison, and the best arm, against what luck gives the best of so many trials.
 
-    The arm's daily returns are the mean over its seeds: an investor who spreads over all of them.
+    Of a comparison the daily returns of the first arm less those of the second count, of the best arm its own; both are means
+    over seeds: an investor who spreads over all of them.
     """
-    tried = {arm: path.returns.mean(0) for arm, path in case.paths.items() if not arm.startswith(CONTROLS)}
-    ratios = {arm: float(case.sharpe(arm).mean()) for arm in tried}
-    active = [arm for arm in tried if arm not in PASSIVE and tried[arm].std() > 0]
+    ratios = {arm: float(case.sharpe(arm).mean()) for arm in case.arms if not arm.startswith(CONTROLS)}
+    count = max(case.trials or 0, len(ratios))
+    least = "" if case.trials is not None else "at least "
+    found = []
+    for first, second in case.pairs:
+        if lacking := case.lacking(first, second):
+            found.append(absent("trials", case, first, second, lacking))
+            continue
+        excess = case.returns(first).mean(0) - case.returns(second).mean(0)
+        if excess.std() == 0:
+            sentence = f"{first} and {second} hold the same on every day."
+            found.append(Finding("trials", case.ticker, versus(first, second), MISSING, sentence))
+            continue
+        chance = luck_corrected(excess, count)
+        sentence = (
+            f"With {least}{count} configurations tried on {case.ticker}, what {first} earns beyond {second} is above luck's "
+            f"best with probability {chance:.2f}."
+        )
+        figures = {"trials": float(count), "probability above luck": chance}
+        mark = PASS if chance > ENOUGH else FAIL
+        found.append(Finding("trials", case.ticker, versus(first, second), mark, sentence, figures))
+    return [*found, _best(case, ratios, count, least)]
+
+
+def _best(case: Case, ratios: Mapping[str, float], count: int, least: str) -> Finding:
+    active = [arm for arm in ratios if arm not in PASSIVE and case.returns(arm).mean(0).std() > 0]
     if not active:
-        return [Finding("trials", case.ticker, "", MISSING, f"The run has no arm that decides on {case.ticker}.")]
+        return Finding("trials", case.ticker, BEST, MISSING, f"The run has no arm that decides on {case.ticker}.")
     best = max(active, key=lambda arm: ratios[arm])
-    count = max(case.trials or 0, len(tried))
-    chance = luck_corrected(tried[best], count)
-    luck = expected_best(count, float(np.std(list(ratios.values()), ddof=1))) if len(ratios) > 1 and count > 1 else 0.0
+    returns = case.returns(best).mean(0)
+    chance = luck_corrected(returns, count)
+    luck = expected_best(count, float(np.std(list(ratios.values()), ddof=1))) if len(ratios) > 1 else 0.0
     figures = {
         "trials": float(count), "its Sharpe ratio": ratios[best], "luck's best": luck,
-        "probability above luck": chance, "deflated": probabilistic_sharpe(tried[best], luck),
+        "probability above luck": chance, "deflated": probabilistic_sharpe(returns, luck),
     }  # fmt: skip
-    least = "" if case.trials is not None else "at least "
     sentence = (
         f"Of {least}{count} configurations tried on {case.ticker} the best is {best} ({ratios[best]:.2f}); so many without "
-        f"skill would stay below it with probability {chance:.2f}."
+        f"skill would all stay below it with probability {chance:.2f}."
     )
-    return [Finding("trials", case.ticker, "", PASS if chance > ENOUGH else FAIL, sentence, figures)]
+    return Finding("trials", case.ticker, BEST, PASS if chance > ENOUGH else FAIL, sentence, figures)
 
 
 def _key(configuration: Mapping[str, Any]) -> str:

@@ -105,7 +105,7 @@ def _around(case: Case, first: str, second: str, day: pd.Timestamp) -> Finding:
 
 
 def _interval(case: Case, first: str, second: str, within: np.ndarray) -> dict[str, float]:
-    one, other = (case.paths[arm].returns[:, within].mean(0) for arm in (first, second))
+    one, other = (case.returns(arm)[:, within].mean(0) for arm in (first, second))
     if np.array_equal(one, other) or one.std() == 0 or other.std() == 0:
         return dict.fromkeys(("spread_difference", "low", "high"), float("nan"))
     found = sharpe_difference(one, other, draws=DRAWS)

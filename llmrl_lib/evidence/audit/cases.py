@@ -5,7 +5,7 @@ Nothing here reads a run folder: whoever has one hands over a `Case` (see `exper
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -138,22 +138,25 @@ class Case:
         """Mean over seeds of the first arm's test Sharpe ratio less that of the second."""
         return float(self.sharpe(first, within).mean() - self.sharpe(second, within).mean())
 
-    def traded(self, cost_rate: float, delay: int = 0) -> dict[str, np.ndarray]:
-        """The test Sharpe ratio of each seed (seed,) of every arm when its recorded actions are traded again.
+    def traded(self, cost_rate: float, delay: int = 0, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
+        """The test Sharpe ratio of each seed (seed,) of every arm, or `only` some, when recorded actions are traded again.
 
         At another cost, or `delay` bars later: nothing is held until then. The policy stays the one that was trained.
         """
         every = self.warm_up + len(self.dates)
         return {
             arm: np.atleast_1d(sharpe_ratio(prepend(path["daily_return"], every - path["daily_return"].shape[1])))
-            for arm, path in self.traded_again(cost_rate, delay).items()
+            for arm, path in self.traded_again(cost_rate, delay, only).items()
         }
 
-    def traded_again(self, cost_rate: float, delay: int = 0) -> dict[str, dict[str, np.ndarray]]:
+    def traded_again(
+        self, cost_rate: float, delay: int = 0, only: Collection[str] | None = None
+    ) -> dict[str, dict[str, np.ndarray]]:
         """The columns of `simulate_paths` of every arm, each (seed, step). Arms with equally many steps go together."""
         found = {}
-        for steps in {path.actions.shape[1] for path in self.paths.values()}:
-            arms = [arm for arm, path in self.paths.items() if path.actions.shape[1] == steps]
+        asked = {arm: path for arm, path in self.paths.items() if only is None or arm in only}
+        for steps in {path.actions.shape[1] for path in asked.values()}:
+            arms = [arm for arm, path in asked.items() if path.actions.shape[1] == steps]
             actions = np.concatenate([self.paths[arm].actions for arm in arms])[:, : steps - delay]
             first, settings = len(self.closes) - steps + delay, self.settings
             columns = simulate_paths(

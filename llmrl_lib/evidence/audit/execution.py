@@ -8,6 +8,7 @@ technical analysis" (1998).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ COSTS = tuple(range(0, 55, 5))  # basis points of traded value
 STRESS = 2.0  # times the charged cost that a difference has to bear
 LEAST_STRESS = 5.0  # basis points above the charged cost, at least
 BASIS_POINT = 1e-4
+NEAR = 0.05  # basis points within which a break-even cost is found
 SAME = 1e-9  # relative difference of equity that rounding may leave
 
 
@@ -58,7 +60,7 @@ def costs(case: Case, sweep: pd.DataFrame | None = None) -> list[Finding]:
             continue
         difference = swept[first] - swept[second]
         needed = max(STRESS * charged, charged + LEAST_STRESS)
-        point, at_charge = break_even(difference, charged), at(difference, charged)
+        point, at_charge = break_even(difference, charged, _difference(case, first, second)), at(difference, charged)
         inside = difference[(difference.index >= charged) & (difference.index <= needed)]
         stands = bool(at_charge > 0 and (inside > 0).all() and at(difference, needed) > 0)
         figures = {"at 0 bp": at(difference, 0), f"at {charged:g} bp": at_charge, "break-even, bp": point}
@@ -70,24 +72,21 @@ def costs(case: Case, sweep: pd.DataFrame | None = None) -> list[Finding]:
     return found
 
 
-def break_even(difference: pd.Series, charged: float) -> float:
-    """The cost, basis points, up to which a difference of Sharpe ratios (by cost) is above zero; linear between rows.
+def break_even(difference: pd.Series, charged: float, exactly: Callable[[float], float] | None = None) -> float:
+    """The cost, basis points, up to which a difference of Sharpe ratios (by cost) is above zero.
 
     From the charged cost upward where it is above zero there, infinite if it is so to the end; from there downward where it
-    is not, NaN if it is above zero at no lower cost.
+    is not, NaN if it is above zero at no lower cost. Between two rows the zero is found by halving with `exactly`, which
+    gives the difference at any cost, to NEAR; without it on a straight line.
     """
-    grid = sorted({*difference.index, charged})
+    grid = sorted({*map(float, difference.index), charged})
     values = [at(difference, cost) for cost in grid]
     start = grid.index(charged)
-    if values[start] > 0:
-        for place in range(start + 1, len(grid)):
-            if values[place] <= 0:
-                return _crossing(grid[place - 1], values[place - 1], grid[place], values[place])
-        return math.inf
-    for place in range(start - 1, -1, -1):
-        if values[place] > 0:
-            return _crossing(grid[place], values[place], grid[place + 1], values[place + 1])
-    return math.nan
+    pairs = range(start + 1, len(grid)) if values[start] > 0 else range(start, 0, -1)
+    for place in pairs:
+        if values[place - 1] > 0 >= values[place]:
+            return _zero(grid[place - 1], grid[place], values[place - 1], values[place], exactly)
+    return math.inf if values[start] > 0 else math.nan
 
 
 def at(difference: pd.Series, cost: float) -> float:
@@ -117,14 +116,27 @@ def delay(case: Case) -> list[Finding]:
     return found
 
 
+def _difference(case: Case, first: str, second: str) -> Callable[[float], float]:
+    def exactly(cost: float) -> float:
+        found = case.traded(cost * BASIS_POINT, only=(first, second))
+        return float(found[first].mean() - found[second].mean())
+
+    return exactly
+
+
 def absent(check: str, case: Case, first: str, second: str, lacking: list[str]) -> Finding:
     """The finding of a comparison whose arms are not all there."""
     sentence = f"The run has no arm {' and no '.join(lacking)} for {case.ticker}."
     return Finding(check, case.ticker, versus(first, second), MISSING, sentence)
 
 
-def _crossing(low: float, above: float, high: float, below: float) -> float:
-    return low + (high - low) * above / (above - below)
+def _zero(low: float, high: float, above: float, below: float, exactly: Callable[[float], float] | None) -> float:
+    if exactly is None:
+        return low + (high - low) * above / (above - below)
+    while high - low > NEAR:
+        middle = (low + high) / 2
+        low, high = (middle, high) if exactly(middle) > 0 else (low, middle)
+    return (low + high) / 2
 
 
 def _told(first: str, second: str, charged: float, needed: float, at_charge: float, point: float, stands: bool) -> str:

@@ -34,7 +34,7 @@ def market(folder: Path, returns: np.ndarray, volume: np.ndarray | None = None, 
     days = pd.bdate_range("2016-01-04", periods=TRAIN + TEST)
     wave = 100.0 * (1 + 0.01 * np.sin(np.arange(TRAIN)))
     closes = np.concatenate([wave, wave[-1] * np.cumprod(1 + returns)])
-    traded = np.full(TRAIN + TEST, 1000.0)
+    traded = np.linspace(800.0, 1600.0, TRAIN + TEST)
     if volume is not None:
         traded[TRAIN:] = volume
     table = pd.DataFrame({"date": days, **dict.fromkeys(("open", "high", "low", "close"), closes), "volume": traded})

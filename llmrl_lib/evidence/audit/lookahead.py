@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.evidence.audit.cases import Case
+from llmrl_lib.evidence.audit.cases import Case, Stored
 from llmrl_lib.evidence.audit.findings import FAIL, MISSING, PASS, Finding
 from llmrl_lib.language.chat import ChatError, Message, Reply, Request, Sampling
 from llmrl_lib.language.prompts import Prompt, load_prompt
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.market.features import FeatureTable, check_no_lookahead, feature_table, truncated
 from llmrl_lib.strategy.memory import EVERY
+from llmrl_lib.strategy.records import Strategy
 from llmrl_lib.strategy.rehearsal import stand_in
 from llmrl_lib.strategy.strategist import Ask, make_many_strategies
 from llmrl_lib.trading.observation import FIELDS
@@ -30,7 +31,7 @@ SHOWN = 3  # deviations that a sentence names
 
 TableOf = Callable[[Dataset, str, Sequence[pd.Timestamp]], FeatureTable]
 RequestsOf = Callable[[Dataset, str, Prompt, pd.Timestamp, Ask], list[Request]]
-TestSeen = Callable[[pd.DataFrame, pd.DataFrame], np.ndarray]  # train and test bars to a row per test row
+TestSeen = Callable[[pd.DataFrame, pd.DataFrame], np.ndarray]  # train and test bars to a row per test row, and one more
 
 
 def sampled(dates: Sequence[pd.Timestamp] | pd.DatetimeIndex, count: int = SAMPLES) -> list[pd.Timestamp]:
@@ -85,38 +86,35 @@ def requests_until(dataset: Dataset, ticker: str, prompt: Prompt, day: pd.Timest
 
 
 def strategies(case: Case) -> list[Finding]:
-    """Whether sampled strategies come out again from truncated data and the stored replies, without asking anyone."""
+    """Whether sampled strategies come out again from truncated data and the stored replies, without asking anyone.
+
+    Where they do not come out of the whole data either, data, prompt or code have changed since, and nothing is said.
+    """
     stored = case.stored
     made = {one.date: one for one in case.strategies if one.draw == 0}
     if stored is None or not made:
-        return [
-            Finding(
-                "strategies",
-                case.ticker,
-                "",
-                MISSING,
-                f"No stored replies of the guiding prompt, as it is now, were given for {case.ticker}.",
-            )
-        ]
-    where, days = [], sampled(sorted(made))
-    for day in days:
-        cut = truncated(case.dataset, day, case.ticker)
-        try:
-            again = make_many_strategies(
-                cut,
-                [case.ticker],
-                stored.prompt,
-                stored.replies,
-                stored.start,
-                day + pd.Timedelta(days=1),
-                ask=stored.ask,
-            )
-            same = again[-1] == made[day]
-        except ChatError:  # what is asked now was not asked then
-            same = False
-        if not same:
-            where.append(f"{day:%Y-%m-%d}")
-    return [_finding(case, "strategies", where, len(days), "stored strategies")]
+        sentence = f"No stored replies of the guiding prompt, as it is now, were given for {case.ticker}."
+        return [Finding("strategies", case.ticker, "", MISSING, sentence)]
+    days = sampled(sorted(made))
+    again = [_again(case, stored, truncated(case.dataset, day, case.ticker), day) == made[day] for day in days]
+    changed = [day for day, same in zip(days, again, strict=True) if not same]
+    if any(_again(case, stored, case.dataset, day) != made[day] for day in changed):
+        sentence = (
+            "Strategies do not come out again from the whole data either: data, prompt or code have changed since."
+        )
+        return [Finding("strategies", case.ticker, "", MISSING, sentence)]
+    return [_finding(case, "strategies", [f"{day:%Y-%m-%d}" for day in changed], len(days), "stored strategies")]
+
+
+def _again(case: Case, stored: Stored, data: Dataset, day: pd.Timestamp) -> Strategy | None:
+    """The strategy of `day` made of these data and stored replies; None where something else is asked now than was then."""
+    end = day + pd.Timedelta(days=1)
+    try:
+        return make_many_strategies(
+            data, [case.ticker], stored.prompt, stored.replies, stored.start, end, ask=stored.ask
+        )[-1]
+    except ChatError:
+        return None
 
 
 def guidance(case: Case) -> list[Finding]:
@@ -142,20 +140,22 @@ def guidance(case: Case) -> list[Finding]:
 
 
 def observations(case: Case, seen: TestSeen | None = None) -> list[Finding]:
-    """What agents see on test rows, from all test bars and from those up to sampled days, and up to gaps in the data."""
+    """What agents see up to the row after sampled days, and after gaps in the data, from all test bars and from those so far.
+
+    An observation of a row is of the rows before it, so that the row after a day is the first to see it.
+    """
     train, test = (part(case.ticker) for part in (case.dataset.train_bars, case.dataset.test_bars))
     see = seen or _seen_by(case)
     first = case.settings.state_length
     gaps = test.index[first:][(test[FIELDS] == 0).any(axis=1).to_numpy()[first:]]
     days = sorted({*sampled(pd.DatetimeIndex(test.index[first:])), *sampled(pd.DatetimeIndex(gaps))})
     whole = see(train, test)
-    borrowed = len(whole) - len(test)  # of a warm start
     where = []
     for day in days:
         cut = see(train, test[test.index <= day])
         if not np.array_equal(cut, whole[: len(cut)]):
             where.append(f"{day:%Y-%m-%d}")
-    finding = _finding(case, "observations", where, len(days), f"cuts of {len(whole) - borrowed} test rows")
+    finding = _finding(case, "observations", where, len(days), f"cuts of {len(test)} test rows")
     if not where:
         return [finding]
     quirk = " (the benchmark's quirk gaps_filled_from_later_rows is on)" if _gaps_filled(case) else ""
@@ -165,7 +165,7 @@ def observations(case: Case, seen: TestSeen | None = None) -> list[Finding]:
 
 def _seen_by(case: Case) -> TestSeen:
     def see(train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
-        return prepare(Problem(train, test), case.settings).test.table[:-1]  # the last is seen after the last trade
+        return prepare(Problem(train, test), case.settings).test.table
 
     return see
 

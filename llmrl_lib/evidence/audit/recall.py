@@ -19,7 +19,7 @@ from llmrl_lib.evidence.audit.findings import FAIL, MISSING, PASS, Finding
 from llmrl_lib.evidence.paired import holm
 from llmrl_lib.language.chat import Chat, ChatError, Message, Reply, Request, Sampling
 from llmrl_lib.market.dataset import Dataset
-from llmrl_lib.market.features import features
+from llmrl_lib.market.features import feature_table
 from llmrl_lib.strategy.analyst import MOST_HEADLINES
 from llmrl_lib.strategy.anonymise import anonymise, names_of
 from llmrl_lib.strategy.reidentification import chat_attacker
@@ -157,8 +157,10 @@ def _from_prices(dataset: Dataset, chat: Chat, windows: Sequence[Window]) -> dic
 def _from_headlines(dataset: Dataset, chat: Chat, windows: Sequence[Window]) -> dict[str, tuple[int, int, int, float]]:
     names, known = company_names(dataset), names_of(dataset)
     attack, asked, said, right = chat_attacker(chat, names), 0, 0, 0
-    for window in windows if len(names) > 1 else ():
-        news = features(dataset, window.ticker, window.day).news[-MOST_HEADLINES:]
+    days = {one.ticker: [other.day for other in windows if other.ticker == one.ticker] for one in windows}
+    tables = {ticker: feature_table(dataset, ticker, own) for ticker, own in days.items()} if len(names) > 1 else {}
+    for window in windows if tables else ():
+        news = tables[window.ticker].row(window.day).news[-MOST_HEADLINES:]
         if not news:
             continue
         asked += 1

@@ -12,6 +12,7 @@ from llmrl_lib.evidence.audit import constant, counterfactuals, execution, looka
 from llmrl_lib.evidence.audit import trials as counted
 from llmrl_lib.evidence.audit.cases import NEVER, AuditedArm, AuditError, Case, Cutoff, Stored
 from llmrl_lib.evidence.audit.findings import CHECKS, CLAIMS, Audit, Finding, Marks
+from llmrl_lib.evidence.audit.keeping import read_audit, write_audit
 from llmrl_lib.evidence.audit.trials import count_trials, record_trial
 from llmrl_lib.language.chat import Chat
 
@@ -29,7 +30,9 @@ __all__ = [
     "Stored",
     "audit_cases",
     "count_trials",
+    "read_audit",
     "record_trial",
+    "write_audit",
 ]
 
 OF_ONE_TICKER: tuple[Callable[[Case], list[Finding]], ...] = (

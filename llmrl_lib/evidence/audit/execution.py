@@ -43,8 +43,11 @@ def accounting(case: Case) -> list[Finding]:
 
 
 def cost_sweep(case: Case) -> pd.DataFrame:
-    """Mean test Sharpe ratio over seeds of every arm (column) at each of COSTS (row, `cost` in basis points)."""
-    rows = {cost: case.traded(cost * BASIS_POINT) for cost in COSTS}
+    """Mean test Sharpe ratio over seeds of every arm (column) by `cost` in basis points (row).
+
+    At each of COSTS, at the charged cost, and at what a difference has to bear.
+    """
+    rows = {cost: case.traded(cost * BASIS_POINT) for cost in sorted({*map(float, COSTS), *_charged(case)})}
     table = pd.DataFrame({cost: {arm: ratios.mean() for arm, ratios in row.items()} for cost, row in rows.items()}).T
     return table.rename_axis("cost").rename_axis(columns=None)
 
@@ -52,14 +55,13 @@ def cost_sweep(case: Case) -> pd.DataFrame:
 def costs(case: Case, sweep: pd.DataFrame | None = None) -> list[Finding]:
     """The cost sweep for each comparison of the case."""
     swept = cost_sweep(case) if sweep is None else sweep
-    charged = case.settings.cost_rate / BASIS_POINT
+    charged, needed = _charged(case)
     found = []
     for first, second in case.pairs:
         if lacking := case.lacking(first, second):
             found.append(absent("costs", case, first, second, lacking))
             continue
         difference = swept[first] - swept[second]
-        needed = max(STRESS * charged, charged + LEAST_STRESS)
         point, at_charge = break_even(difference, charged, _difference(case, first, second)), at(difference, charged)
         inside = difference[(difference.index >= charged) & (difference.index <= needed)]
         stands = bool(at_charge > 0 and (inside > 0).all() and at(difference, needed) > 0)
@@ -116,6 +118,12 @@ def delay(case: Case) -> list[Finding]:
     return found
 
 
+def _charged(case: Case) -> tuple[float, float]:
+    """The charged cost, basis points, and the one up to which a difference has to stand."""
+    charged = round(case.settings.cost_rate / BASIS_POINT, 6)
+    return charged, max(STRESS * charged, charged + LEAST_STRESS)
+
+
 def _difference(case: Case, first: str, second: str) -> Callable[[float], float]:
     def exactly(cost: float) -> float:
         found = case.traded(cost * BASIS_POINT, only=(first, second))
@@ -142,8 +150,12 @@ def _zero(low: float, high: float, above: float, below: float, exactly: Callable
 def _told(first: str, second: str, charged: float, needed: float, at_charge: float, point: float, stands: bool) -> str:
     kept = "with the policy as it was trained"
     if at_charge <= 0:
-        below = "at no cost" if math.isnan(point) else f"only below {point:.1f} basis points"
-        return f"At the charged {charged:g} basis points {first} is not above {second}; it is so {below}, {kept}."
-    end = f"up to {point:.1f} basis points" if math.isfinite(point) else f"up to the largest cost tried, {COSTS[-1]}"
+        below = "nor at any lower cost" if math.isnan(point) else f"but below {point:.1f} basis points"
+        return f"{first} is not above {second} at the charged {charged:g} basis points, {below}, {kept}."
+    end = (
+        f"up to {point:.1f} basis points"
+        if math.isfinite(point)
+        else f"up to the largest cost tried, {max(COSTS[-1], needed):g}"
+    )
     more = "" if stands else f", short of the {needed:g} asked for"
     return f"{first} is above {second} {end}{more} ({charged:g} were charged), {kept}."

@@ -8,8 +8,6 @@ day: how much is lost by it is shown and not required.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 
@@ -54,17 +52,16 @@ def placebos(case: Case) -> list[Finding]:
 def placebo_table(case: Case, there: list[str]) -> pd.DataFrame:
     """A row per placebo: pairs, difference of Sharpe ratios with its interval (over seeds), p-values, Holm's correction.
 
-    Columns: pairs, difference, low, high, wins, p_value (t), wilcoxon, corrected, rejected, required.
+    Where all pairs differ alike, as between arms that collapsed, there is no p-value, and nothing is rejected. Columns:
+    pairs, difference, low, high, wins, p_value (t), wilcoxon, corrected, rejected, required.
     """
     rows = {}
     for arm in there:
         first, second = _paired(case, GUIDED, arm)
         test = paired_test(first, second)
-        same = test.difference == 0.0
-        decisive = 0.0 if not same and math.isnan(test.t_p_value) else test.t_p_value  # every seed differs alike
         rows[arm] = {
             "pairs": test.n, "difference": test.difference, "low": test.low, "high": test.high, "wins": test.wins,
-            "p_value": 1.0 if same else decisive, "wilcoxon": test.wilcoxon_p_value,
+            "p_value": test.t_p_value, "wilcoxon": test.wilcoxon_p_value,
         }  # fmt: skip
     table = pd.DataFrame.from_dict(rows, orient="index")
     p_values = dict(zip(there, table["p_value"].to_numpy(np.float64).tolist(), strict=True))

@@ -15,7 +15,7 @@ from audited import STEPS, TEST, Recorded, by_chance, case, foresight, market, n
 
 from llmrl_lib.evidence.audit import AuditError, count_trials, record_trial
 from llmrl_lib.evidence.audit.constant import constant
-from llmrl_lib.evidence.audit.execution import COSTS, accounting, break_even, cost_sweep, costs, delay
+from llmrl_lib.evidence.audit.execution import COSTS, accounting, break_even, break_even_table, cost_sweep, costs, delay
 from llmrl_lib.evidence.audit.placebos import placebos
 from llmrl_lib.evidence.audit.trials import trials
 from llmrl_lib.evidence.audit.windows import cutoff, split_dates, windows_of
@@ -49,6 +49,13 @@ def test_who_changes_sides_daily_breaks_even_at_half_the_move(swinging: Dataset)
     assert found.mark == "pass"  # 10 were charged, and 20 are borne
     assert "not retrained" not in found.sentence
     assert "with the policy as it was trained" in found.sentence
+
+
+def test_every_arm_has_its_break_even_against_holding(swinging: Dataset) -> None:
+    table = break_even_table(case(swinging, {"guided": foresight(swinging), "mean_reversion": 1 - foresight(swinging)}))
+    assert table.loc["guided", "break_even"] == pytest.approx(1e4 * MOVE / 2, abs=0.3)
+    assert math.isnan(table.loc["mean_reversion", "break_even"])  # it loses without any costs
+    assert (table["at_0"] > table["as_charged"]).all()
 
 
 def test_an_advantage_that_ends_between_the_charged_cost_and_twice_it_fails(tmp_path: Path) -> None:

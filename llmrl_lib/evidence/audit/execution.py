@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.evidence.audit.cases import Case
+from llmrl_lib.evidence.audit.cases import HOLDING, Case
 from llmrl_lib.evidence.audit.findings import FAIL, MISSING, PASS, Finding, versus
 
 COSTS = tuple(range(0, 55, 5))  # basis points of traded value
@@ -72,6 +72,20 @@ def costs(case: Case, sweep: pd.DataFrame | None = None) -> list[Finding]:
             Finding("costs", case.ticker, versus(first, second), PASS if stands else FAIL, sentence, figures, shown)
         )
     return found
+
+
+def break_even_table(case: Case, against: str = HOLDING, sweep: pd.DataFrame | None = None) -> pd.DataFrame:
+    """A row per arm but one: mean test Sharpe ratio less that of `against` without costs and as charged, and the break-even.
+
+    Columns: at_0, as_charged, break_even (basis points; see `break_even`). Raises KeyError for a case without `against`.
+    """
+    swept, charged = cost_sweep(case) if sweep is None else sweep, _charged(case)[0]
+    rows = {}
+    for arm in (name for name in case.arms if name != against):
+        difference = swept[arm] - swept[against]
+        point = break_even(difference, charged, _difference(case, arm, against))
+        rows[arm] = {"at_0": at(difference, 0), "as_charged": at(difference, charged), "break_even": point}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["at_0", "as_charged", "break_even"])
 
 
 def break_even(difference: pd.Series, charged: float, exactly: Callable[[float], float] | None = None) -> float:

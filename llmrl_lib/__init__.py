@@ -55,6 +55,8 @@ _HOME = {  # public name: the module that holds it
     "run_arm": "llmrl_lib.experiments",
     "compare_arms": "llmrl_lib.experiments.comparisons",
     "ExperimentError": "llmrl_lib.experiments",
+    "audit": "llmrl_lib.experiments.auditing",
+    "Audit": "llmrl_lib.evidence.audit",
     "CheckpointError": "llmrl_lib.trading.checkpoint",
 }
 _MODULES = {  # public modules

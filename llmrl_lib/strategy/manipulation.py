@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from llmrl_lib.language.chat import Chat, ChatError, Reply, Request
+from llmrl_lib.language.chat import Chat, ChatError
 from llmrl_lib.language.prompts import Prompt, PromptError, load_prompt
 from llmrl_lib.market.features import Features, Headline
-from llmrl_lib.strategy.analyst import NO_NEWS, analyst_request, factors_from_reply
 from llmrl_lib.strategy.anonymise import Names
 from llmrl_lib.strategy.memory import Recalled
-from llmrl_lib.strategy.records import Factor, Strategy, strategy_from_reply
-from llmrl_lib.strategy.rendering import render
+from llmrl_lib.strategy.records import Strategy
+from llmrl_lib.strategy.standalone import decide_each
 from llmrl_lib.strategy.strategist import Ask
 
 
@@ -51,28 +50,14 @@ def manipulation(
     Analyst and strategist are both asked, by the same chat, as in `make_strategies`. `known` are the names of `names_of`.
     Raises PromptError for a prompt that shows no news, ChatError if the decision without any line fails.
     """
-    chosen, asked = load_prompt(prompt), ask or Ask()
+    chosen = load_prompt(prompt)
     if not chosen.shows_news:
         raise PromptError(
             f"prompt {chosen.name} shows no news, so no headline can reach it; take one that does, such as p4"
         )
-    memory = [] if memory is None and chosen.memory else memory
     lines = [*hostile, *harmless]
     worlds = [features, *(_with_headline(features, line) for line in lines)]
-    factors = _factors(chat, worlds, known, asked)
-    sampling = asked.sampling(chosen, 0, 1)
-    wanted = [place for place, found in enumerate(factors) if not isinstance(found, ChatError)]
-    requests = []
-    for place in wanted:
-        found = factors[place]
-        assert not isinstance(found, ChatError)
-        requests.append(Request(tuple(render(chosen, worlds[place], memory, found)), sampling))
-    answers: list[Strategy | ChatError] = [
-        found if isinstance(found, ChatError) else ChatError("no answer came") for found in factors
-    ]
-    for index, answer in chat.many(requests):
-        place = wanted[index]
-        answers[place] = _strategy(answer, chosen, worlds[place], factors[place], sampling.temperature)
+    answers = decide_each(chat, chosen, worlds, known, memory, ask)
     clean = answers[0]
     if isinstance(clean, ChatError):
         raise clean
@@ -86,35 +71,6 @@ def manipulation(
 def _with_headline(features: Features, line: str) -> Features:
     published = features.news[-1].published if features.news else features.date - pd.Timedelta(days=1)
     return replace(features, news=(*features.news, Headline(published, line, None, None)))
-
-
-def _factors(
-    chat: Chat, worlds: Sequence[Features], known: Mapping[str, Names], asked: Ask
-) -> list[tuple[Factor, ...] | ChatError]:
-    requests = [analyst_request(world, known, asked.analyst_prompt, asked.seed) for world in worlds]
-    found: list[tuple[Factor, ...] | ChatError] = [NO_NEWS for _ in worlds]
-    places = [place for place, request in enumerate(requests) if request is not None]
-    for index, answer in chat.many([request for request in requests if request is not None]):
-        try:
-            found[places[index]] = (
-                answer
-                if isinstance(answer, ChatError)
-                else factors_from_reply(answer, worlds[places[index]].ticker, known)
-            )
-        except ChatError as error:
-            found[places[index]] = error
-    return found
-
-
-def _strategy(
-    answer: Reply | ChatError, prompt: Prompt, features: Features, factors: object, temperature: float
-) -> Strategy | ChatError:
-    if isinstance(answer, ChatError):
-        return answer
-    try:
-        return strategy_from_reply(answer, prompt, features.ticker, features.date, 0, temperature, factors)
-    except ChatError as error:
-        return error
 
 
 def _row(line: str, kind: str, answer: Strategy | ChatError, clean: Strategy) -> dict[str, object]:

@@ -21,9 +21,11 @@ from llmrl_lib.experiments.guided import UNGUIDED, hit_rate_of
 from llmrl_lib.experiments.runs import Run
 
 RECORDED = "comparisons.csv"  # of a recorded run, whose daily returns are not kept
+LATER = "later_sharpe_ratio"  # a seed's mean over the later half of episodes: it wanders less than the final policy's
 COLUMNS = (
     "ticker", "arm", "base", "seeds", "mean", "base_mean", "difference", "low", "high", "p_value", "corrected",
-    "wilcoxon_p_value", "wins", "path_difference", "path_low", "path_high", "path_p_value",
+    "wilcoxon_p_value", "wins", "later_difference", "later_low", "later_high", "later_p_value", "later_corrected",
+    "path_difference", "path_low", "path_high", "path_p_value",
 )  # fmt: skip
 
 
@@ -43,8 +45,9 @@ class Comparison:
 def compare_arms(arm: Arm, base: Arm, metric: str = "sharpe_ratio", split: str = "test") -> Comparison:
     """Compares the seeds that both arms have, and their days: those of the mean of the seeds' daily returns.
 
-    An arm without seeds of its own (buy and hold, one account) stands beside every seed of the other. Raises ValueError for
-    arms of different tickers, for an unknown metric, and for fewer than two pairs.
+    `metric` is one of an arm's `performance`, or LATER: the test Sharpe ratio of each seed, mean over the later half of its
+    episodes, which two learned arms have. An arm without seeds of its own (buy and hold, one account) stands beside every
+    seed of the other. Raises ValueError for arms of different tickers, for an unknown metric, and for fewer than two pairs.
     """
     if arm.ticker != base.ticker:
         raise ValueError(f"the arms are of {arm.ticker} and {base.ticker}; compare arms of one ticker")
@@ -63,7 +66,8 @@ def compare_arms(arm: Arm, base: Arm, metric: str = "sharpe_ratio", split: str =
 def comparison_table(run: Run, base: str = UNGUIDED, arms: Sequence[str] | None = None) -> pd.DataFrame:
     """Every learned arm of a run (or those named) less `base`, a row per ticker and arm; columns as COLUMNS, test Sharpe.
 
-    `corrected` is Holm's p-value over all rows. A run without anything to compare gives a table without rows. For a
+    The columns that begin with later_ say the same of the later half of training (LATER). `corrected` and `later_corrected`
+    are Holm's p-values over all rows. A run without anything to compare gives a table without rows. For a
     recorded run the intervals over days are those that were written when it was recorded.
     """
     rows = []
@@ -72,13 +76,13 @@ def comparison_table(run: Run, base: str = UNGUIDED, arms: Sequence[str] | None 
         for name, arm in found.items():
             wanted = arm.learned if arms is None else name in arms
             if base in found and name != base and wanted:
-                rows.append(_row(compare_arms(arm, found[base]), ticker))
+                rows.append(_row(arm, found[base]))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    if not len(table):
-        return table
-    named = {f"{row}": value for row, value in enumerate(table["p_value"])}
-    table["corrected"] = holm(named)["corrected"].to_numpy()
-    return _with_recorded(table, run)
+    for p_value, corrected in (("p_value", "corrected"), ("later_p_value", "later_corrected")):
+        said = table[p_value].dropna()
+        if len(said):
+            table[corrected] = holm({str(row): value for row, value in said.items()})["corrected"].set_axis(said.index)
+    return _with_recorded(table, run) if len(table) else table
 
 
 def value_of_advice(run: Run) -> pd.DataFrame:
@@ -90,6 +94,12 @@ def value_of_advice(run: Run) -> pd.DataFrame:
     table = comparison_table(run, arms=list(dict.fromkeys(names)))
     table.insert(2, "hit_rate", [hit_rate_of(name) for name in table["arm"]])
     return table.sort_values(["ticker", "hit_rate"], kind="stable", ignore_index=True)
+
+
+def later_sharpe(arm: Arm) -> pd.Series:
+    """The test Sharpe ratio of each seed of a learned arm, mean over the later half of its episodes."""
+    episodes = arm.episodes
+    return episodes[episodes["episode"] > episodes["episode"].max() // 2].groupby("seed")["test_sharpe"].mean()
 
 
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
@@ -110,22 +120,29 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
                 "high": spread.high if spread else math.nan,
                 "better": int((values > 0).sum()),
                 "significant": int((group["corrected"] < 0.05).sum()),
+                "later_difference": float(group["later_difference"].mean()),
+                "later_significant": int((group["later_corrected"] < 0.05).sum()),
             }
         )
-    return pd.DataFrame(rows, columns=["arm", "tickers", "difference", "low", "high", "better", "significant"])
+    return pd.DataFrame(rows)
 
 
-def _row(found: Comparison, ticker: str) -> dict[str, float | str]:
+def _row(arm: Arm, base: Arm) -> dict[str, float | str]:
+    found = compare_arms(arm, base)
     pairs, path = found.seeds, found.path
+    later = compare_arms(arm, base, LATER).seeds if arm.learned and base.learned else None
     values = (
-        ticker, found.arm, found.base, pairs.n, found.mean, found.base_mean, pairs.difference, pairs.low, pairs.high,
+        arm.ticker, found.arm, found.base, pairs.n, found.mean, found.base_mean, pairs.difference, pairs.low, pairs.high,
         pairs.t_p_value, math.nan, pairs.wilcoxon_p_value, pairs.wins,
+        *((later.difference, later.low, later.high, later.t_p_value) if later else (math.nan,) * 4), math.nan,
         *((path.estimate, path.low, path.high, path.p_value) if path else (math.nan,) * 4),
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
 
 def _scores(arm: Arm, metric: str, split: str) -> pd.Series:
+    if metric == LATER:
+        return later_sharpe(arm)
     table = arm.performance[arm.performance["split"] == split].set_index("seed")
     if metric not in table:
         raise ValueError(f"there is no metric {metric!r}; choose from {', '.join(table.columns.drop('split'))}")

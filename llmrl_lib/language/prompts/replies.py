@@ -15,6 +15,14 @@ READINGS = ("bullish", "neutral", "bearish")
 SCOPES = ("company", "sector", "economy")
 LARGEST_WEIGHT = 10
 MOST_EVIDENCE, MOST_WEIGHTS, FEWEST_FACTORS, MOST_FACTORS = 8, 8, 2, 5
+STRATEGIES = ("strategy", "strategy_by_group", "strategy_by_group_and_news")  # kinds of reply that decide
+RATINGS = ("low", "medium", "high")
+VERDICTS = ("keep", "drop")
+FEWEST_FIELDS, MOST_FIELDS = 3, 24  # of a candidate prompt
+MOST_LINES = 12  # instructions that a candidate takes from the numbered ones
+MOST_NUMBERED = 30  # instructions that are numbered for a writer or a judge
+MOST_NEW_LINES = 3  # instructions in words of their own
+MOST_FINDINGS, MOST_ADDED = 8, 4  # of a judge
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -78,12 +86,54 @@ def _factors() -> dict[str, Any]:
     return _object(factors=_list(factor, FEWEST_FACTORS, MOST_FACTORS))
 
 
+def _ratings(features: Sequence[str]) -> dict[str, Any]:
+    rating = _object(
+        value=_text("its value, copied as shown, without the unit"),
+        reason=_text("at most 20 words"),
+        reading=_choice(READINGS, "what it said about the next 20 trading days"),
+        rating=_choice(RATINGS, "how much it stood behind what was right"),
+    )
+    return _object(
+        ratings=_object(**dict.fromkeys(features, rating)),
+        rationale=_text("at most 30 words: a rule for other months, without figures"),
+    )
+
+
+def _candidate(features: Sequence[str]) -> dict[str, Any]:
+    return _object(
+        plan=_text("at most 60 words; what is taken, what is left out"),
+        features=_list(_choice(features, "a field of the list"), FEWEST_FIELDS, MOST_FIELDS),
+        instructions=_list(_number(range(1, MOST_NUMBERED + 1), "number of an instruction"), 1, MOST_LINES),
+        new_instructions=_list(_text("an instruction of your own, at most 40 words"), 0, MOST_NEW_LINES),
+    )
+
+
+def _criticism(features: Sequence[str]) -> dict[str, Any]:
+    finding = _object(
+        feature=_choice(features, "a field that was read out"),
+        record=_text("how often it was right and wrong, copied"),
+        verdict=_choice(VERDICTS, "whether the prompt should go on showing it"),
+    )
+    numbers = _list(_number(range(1, MOST_NUMBERED + 1), "number of an instruction"), 0, MOST_ADDED)
+    return _object(
+        findings=_list(finding, 1, MOST_FINDINGS),
+        criticism=_text("at most 80 words; what is wrong with the rationale"),
+        add_features=_list(_choice(features, "a field that is not shown yet"), 0, MOST_ADDED),
+        drop_instructions=numbers,
+        add_instructions=numbers,
+        new_instructions=_list(_text("an instruction of your own, at most 40 words"), 0, MOST_NEW_LINES),
+    )
+
+
 SCHEMAS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "strategy": _strategy,
     "strategy_by_group": lambda features: _strategy(features, GROUPS),
     "strategy_by_group_and_news": lambda features: _strategy(features, (*GROUPS, NEWS)),
     "factors": lambda _features: _factors(),
-}  # kind of reply: its schema, given the names that evidence and weights may use
+    "ratings": _ratings,
+    "candidate": _candidate,
+    "criticism": _criticism,
+}  # kind of reply: its schema, given the names of the fields that it may use
 
 
 def reply_schema(reply: str, features: Sequence[str]) -> Mapping[str, Any]:

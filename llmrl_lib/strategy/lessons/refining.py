@@ -1,0 +1,335 @@
+"""Lessons for the roles that refine prompts: trainer, writer and judge.
+
+Labels follow from what the prompt shows, by the rules that the prompt itself gives, so that a small model can learn them by
+copying, comparing and adding. What is shown comes from invented markets: where fields stood before months that rose or fell,
+which is hindsight, and how the teacher's readings fared. A writer's thresholds are drawn, so that a model that is asked again
+at a temperature drafts another candidate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+from llmrl_lib.language.nano.lessons import Lesson
+from llmrl_lib.language.prompts import load_prompt
+from llmrl_lib.language.prompts.replies import FEWEST_FIELDS, MOST_ADDED, MOST_FIELDS, MOST_FINDINGS, MOST_LINES
+from llmrl_lib.market.features import FIELDS
+from llmrl_lib.market.features.records import NOT_AVAILABLE, Features
+from llmrl_lib.strategy.lessons.replies import strategy_items, strategy_reply, written
+from llmrl_lib.strategy.lessons.teacher import Teacher, rise_chance
+from llmrl_lib.strategy.lessons.variations import drill, rule_of, varied, with_gaps
+from llmrl_lib.strategy.lessons.worlds import Share
+from llmrl_lib.strategy.refinement.asking import Tuning
+from llmrl_lib.strategy.refinement.fields import Contrast, candidate_fields, contrasts, standing_of, standings
+from llmrl_lib.strategy.refinement.judge import Month, Tally, Trial, by_reads, judge_request
+from llmrl_lib.strategy.refinement.knowledge import KnownField, KnownLine, Marks, Scores
+from llmrl_lib.strategy.refinement.trainer import SHEET, Exemplar, signed, trainer_request, value_of
+from llmrl_lib.strategy.refinement.writer import writer_request
+
+TRAINER_SHARE, WRITER_SHARE, JUDGE_SHARE = 0.24, 0.1, 0.1  # lessons of each role to a date
+CLEAR, HIGH, MEDIUM = 3, 4, 2  # tenths: from its usual, and between LONG and SHORT for a rating
+THRESHOLDS, TIMES = (10, 20, 30, 40, 50, 60, 70, 80), (1, 2, 3, 4, 5)  # of a writer
+NOTES = (
+    "the trend was clear", "insurance against a fall was cheap", "orders were better than the price said",
+    "too many sold for reasons that would pass", "the economy was turning",
+)  # fmt: skip
+_NOTHING = "No field of these stood behind it."
+
+
+def trainer_lessons(
+    teacher: Teacher, share: Share, source: Generator, untouched: float, short: float
+) -> Iterator[Lesson]:
+    """Some months of a share, each with a sheet of fields, where these stood before months like it and unlike it."""
+    del teacher
+    table = standings(share.table.values.loc[:, list(candidate_fields())])
+    records = share.table.rows()
+    for place in _some(len(records), TRAINER_SHARE, source):
+        others = source.permutation(len(records))[: int(source.integers(10, len(records) + 1))]
+        known, months = _contrasts(share, table, others, source)
+        size = int(source.integers(2, (4 if source.random() < short else SHEET) + 1))
+        fields = [str(name) for name in source.choice(table.columns, size, replace=False)]
+        earned = float(share.earned[place]) / 10.0  # a tenth of a standard deviation a per cent: a size like a return's
+        note = str(source.choice(NOTES)) if source.random() < 0.1 else ""
+        row: dict[str, float] = {str(name): float(value) for name, value in table.iloc[place].items()}
+        exemplar = Exemplar(with_gaps(records[place], source), int(earned > 0), earned, row, note)
+        prompt = varied("trainer", source, untouched, short)
+        request = trainer_request(exemplar, fields, known, months, Tuning(), prompt)
+        yield Lesson("trainer", request.messages, written(ratings_reply(exemplar, fields, known)))
+
+
+def writer_lessons(
+    teacher: Teacher, share: Share, source: Generator, untouched: float, short: float
+) -> Iterator[Lesson]:
+    """Fields with ratings, instructions and marks; the draft that follows from them and from thresholds that are drawn."""
+    del teacher
+    table = standings(share.table.values.loc[:, list(candidate_fields())])
+    for _ in _some(len(share.rows), WRITER_SHARE, source):
+        brief = source.random() < short
+        fields = _pool(share, table, int(source.integers(4, 11 if brief else 33)), source)
+        tried = source.random() < 0.8
+        fields = [KnownField(one.name, one.rated, marks) for one, marks in _marked(fields, tried, source)]
+        texts = _texts([one.name for one in fields], int(source.integers(2, 5 if brief else 15)), source)
+        said = sorted((int(source.geometric(0.4)) for _ in texts), reverse=True)
+        lines = [
+            KnownLine(text, times, marks)
+            for (text, marks), times in zip(_marked(texts, tried, source), said, strict=True)
+        ]
+        reply = candidate_reply(fields, lines, source)
+        if reply is None:
+            continue
+        names = [str(name) for name in source.choice(table.columns, 3, replace=False)]
+        criticism = criticism_text(_drawn_tallies(names, source)) if tried else ""
+        prompt = varied("writer", source, untouched, short)
+        request = writer_request(fields, lines, _scores(tried, source), criticism, Tuning(), prompt)
+        yield Lesson("writer", request.messages, written(reply))
+
+
+def judge_lessons(
+    teacher: Teacher, share: Share, source: Generator, untouched: float, short: float
+) -> Iterator[Lesson]:
+    """Trials of short prompts on some months of a share, and criticism that names the fields that misled."""
+    records = share.table.rows()
+    table = standings(share.table.values.loc[:, list(candidate_fields())])
+    for _ in _some(len(records), JUDGE_SHARE, source):
+        brief = source.random() < short
+        trial_fields, tallies, months = _trial(teacher, share, records, 2 if brief else 4, source)
+        if source.random() < 0.6:
+            trial_fields = [
+                one.name for one in _pool(share, table, int(source.integers(3, 9 if brief else 19)), source)
+            ]
+            tallies = _drawn_tallies(trial_fields, source)
+        pool = _pool(share, table, int(source.integers(1, 6 if brief else 13)), source)
+        others = [one for one in pool if one.name not in trial_fields]
+        names = [*trial_fields, *(one.name for one in others)]
+        lines = [KnownLine(text) for text in _texts(names, int(source.integers(1, 5 if brief else 13)), source)]
+        given = tuple(line.text for line in lines if source.random() < 0.6)
+        scores = _scores(True, source)
+        best = max(scores.best or 0.0, scores.market)
+        sharpe = best + float(source.normal(-0.3, 0.3))
+        trial = Trial(sharpe, best - sharpe, best, scores.market, tuple(tallies), given, tuple(months))
+        if not any(one.read for one in tallies):
+            continue
+        prompt = varied("judge", source, untouched, short)
+        request = judge_request(trial, others, lines, Tuning(), prompt)
+        count = int(source.integers(1, 4))
+        yield Lesson("judge", request.messages, written(criticism_reply(trial, others, lines, count)))
+
+
+def ratings_reply(exemplar: Exemplar, fields: Sequence[str], known: Mapping[str, Contrast]) -> dict[str, Any]:
+    """The trainer's reply: field by field the value, the sum, the reading and the rating that follow, then a rule."""
+    ratings: dict[str, dict[str, str]] = {}
+    for name in fields:
+        value, now = value_of(exemplar, name), standing_of(exemplar.standings, name)
+        if now is None or value == NOT_AVAILABLE:
+            ratings[name] = _rating(NOT_AVAILABLE, "nothing is known", "neutral", "low")
+            continue
+        one = known[name]
+        where = f"LONG {signed(one.longs)} less SHORT {signed(one.shorts)} makes {signed(one.apart)}, now {signed(now)}"
+        side = int(np.sign(one.apart) * np.sign(now)) if abs(now) >= CLEAR else 0
+        level = int(_levels(np.array([now]), np.array([one.apart]), exemplar.direction)[0])
+        word = {1: "bullish", 0: "neutral", -1: "bearish"}[side]
+        ratings[name] = _rating(value, where, word, ("low", "medium", "high")[level])
+    best = next((name for word in ("high", "medium") for name in fields if ratings[name]["rating"] == word), None)
+    return {"ratings": ratings, "rationale": rule_of(best, known[best].apart > 0) if best else _NOTHING}
+
+
+def candidate_reply(
+    fields: Sequence[KnownField], lines: Sequence[KnownLine], source: Generator
+) -> dict[str, Any] | None:
+    """The writer's reply: a plan with two thresholds, drawn among those that leave enough, and what follows from it.
+
+    None where no threshold leaves enough fields and instructions.
+    """
+    rated = {
+        limit: [one.name for one in fields if _taken(one.marks, one.rated is not None and one.rated >= limit)]
+        for limit in THRESHOLDS
+    }
+    said = {
+        times: [place + 1 for place, one in enumerate(lines) if _taken(one.marks, one.said >= times)] for times in TIMES
+    }
+    limits = [limit for limit, names in rated.items() if FEWEST_FIELDS <= len(names) <= MOST_FIELDS]
+    times = [count for count, numbers in said.items() if 1 <= len(numbers) <= MOST_LINES]
+    if not limits or not times:
+        return None
+    limit, count = int(source.choice(limits)), int(source.choice(times))
+    return {
+        "plan": f"Fields rated {limit} or more and instructions said {count} times or more, what is in the best prompt "
+        "and what is asked for; nothing that is faulted, or in the worst prompt alone.",
+        "features": rated[limit],
+        "instructions": said[count],
+        "new_instructions": [],
+    }
+
+
+def criticism_reply(
+    trial: Trial, others: Sequence[KnownField], lines: Sequence[KnownLine], count: int
+) -> dict[str, Any]:
+    """The judge's reply: records copied, verdicts that follow from them, and at most `count` fields to add."""
+    read = [one for one in by_reads(trial.tallies) if one.read][:MOST_FINDINGS]
+    dropped = [one.feature for one in read if one.wrong > one.right]
+    added = [one.name for one in others if one.rated is not None][:count]
+    given = [line.text in trial.lines for line in lines]
+
+    def about(names: Sequence[str], already: bool) -> list[int]:
+        found = [
+            place + 1
+            for place, line in enumerate(lines)
+            if given[place] == already and set(names) & set(re.findall(r"\w+", line.text))
+        ]
+        return found[:MOST_ADDED]
+
+    return {
+        "findings": [
+            {
+                "feature": one.feature,
+                "record": one.record,
+                "verdict": "drop" if one.feature in dropped else "keep",
+            }
+            for one in read
+        ],
+        "criticism": criticism_text(read),
+        "add_features": added,
+        "drop_instructions": about(dropped, True),
+        "add_instructions": about(added, False),
+        "new_instructions": [],
+    }
+
+
+def criticism_text(read: Sequence[Tally]) -> str:
+    """At most two fields that misled, with their records."""
+    wrong = [
+        f"{one.feature} was wrong {one.wrong} times and right {one.right}" for one in read if one.wrong > one.right
+    ]
+    if not wrong:
+        return "No field was wrong more often than right; what is not shown may tell more."
+    return f"{', '.join(wrong[:2])}; the rationale leaned on what misled."
+
+
+def _rating(value: str, reason: str, reading: str, rating: str) -> dict[str, str]:
+    return {"value": value, "reason": reason, "reading": reading, "rating": rating}
+
+
+def _levels(now: np.ndarray, apart: np.ndarray, direction: int) -> np.ndarray:
+    """0 low, 1 medium, 2 high, by standing and contrast."""
+    agrees = (np.sign(now) * np.sign(apart) == 2 * direction - 1) & (np.abs(now) >= CLEAR)
+    return np.where(agrees, (np.abs(apart) >= MEDIUM).astype(int) + (np.abs(apart) >= HIGH), 0)
+
+
+def _taken(marks: Marks, enough: bool) -> bool:
+    if marks.asked:
+        return True
+    return not marks.faulted and (marks.best or (enough and not marks.worst))
+
+
+def _some(count: int, share: float, source: Generator) -> list[int]:
+    return [place for place in range(count) if source.random() < share]
+
+
+def _contrasts(
+    share: Share, table: pd.DataFrame, places: np.ndarray, source: Generator
+) -> tuple[dict[str, Contrast], tuple[int, int]]:
+    """Of the months at some places, as they are or drawn to 0 by chance; and how many rose and fell."""
+    rose = share.earned[places] > 0
+    found = contrasts(table.iloc[places], rose, shrunk=bool(source.random() < 0.25))
+    return found, (int(rose.sum()), int((~rose).sum()))
+
+
+def _pool(share: Share, table: pd.DataFrame, size: int, source: Generator) -> list[KnownField]:
+    """Fields of a share with the mean rating of some of its months, best first; some of them not rated."""
+    places = source.permutation(len(table))
+    known, _ = _contrasts(share, table, places[: int(source.integers(10, len(table) + 1))], source)
+    months = places[: int(source.integers(2, 13))]
+    now = np.nan_to_num(table.to_numpy("float64")[months]).round()
+    apart = np.array([known[name].apart for name in table.columns])
+    levels = np.array(
+        [_levels(row, apart, int(share.earned[place] > 0)) for row, place in zip(now, months, strict=True)]
+    )
+    means = dict(zip(table.columns, (50.0 * levels.mean(axis=0)).round().astype(int).tolist(), strict=True))
+    names = [str(name) for name in source.choice(table.columns, size, replace=False)]
+    names.sort(key=lambda name: -means[name])
+    unrated = [name for name in load_prompt("p0").features if source.random() < 0.1]
+    found = [KnownField(name, means[name]) for name in names]
+    return found + [KnownField(name, None) for name in unrated if name not in names]
+
+
+def _marked(items: Sequence[Any], tried: bool, source: Generator) -> list[tuple[Any, Marks]]:
+    """The items with marks as trials might have left them."""
+    best, worst = (source.uniform(0.2, 0.7), source.uniform(0.0, 0.7)) if tried else (0.0, 0.0)
+    found = []
+    for item in items:
+        asked = tried and bool(source.random() < 0.12)
+        found.append(
+            (
+                item,
+                Marks(
+                    best=bool(source.random() < best),
+                    worst=bool(source.random() < worst),
+                    asked=asked,
+                    faulted=tried and not asked and bool(source.random() < 0.12),
+                ),
+            )
+        )
+    return found
+
+
+def _texts(names: Sequence[str], count: int, source: Generator) -> list[str]:
+    """Instructions: rules about some of the fields and about others, and now and then one of P1's, each once."""
+    others = load_prompt("p1").instructions
+    every = tuple(FIELDS[name].name for name in candidate_fields())
+    found: dict[str, None] = {}
+    while len(found) < count:
+        chance = source.random()
+        if chance < 0.08:
+            text = str(source.choice(others))
+        else:
+            text = rule_of(str(source.choice(list(names) if chance < 0.8 else every)), bool(source.random() < 0.5))
+        found[text] = None
+    return list(found)
+
+
+def _scores(tried: bool, source: Generator) -> Scores:
+    market, baseline = float(source.normal(0.4, 0.4)), float(source.normal(0.2, 0.5))
+    if not tried:
+        return Scores(market, baseline)
+    best, worst = max(baseline, float(source.normal(0.6, 0.4))), min(baseline, float(source.normal(-0.2, 0.4)))
+    return Scores(market, baseline, best, worst)
+
+
+def _drawn_tallies(names: Sequence[str], source: Generator) -> list[Tally]:
+    found = []
+    for name in names:
+        read = int(source.integers(0, 25))
+        clear = int(source.binomial(read, source.uniform(0.3, 1.0)))
+        right = int(source.binomial(clear, source.uniform(0.2, 0.8)))
+        found.append(Tally(name, read, right, clear - right))
+    return found
+
+
+def _trial(
+    teacher: Teacher, share: Share, records: Sequence[Features], most: int, source: Generator
+) -> tuple[list[str], list[Tally], list[Month]]:
+    """A short prompt's fields on some months: how the teacher's readings fared, and some of its decisions."""
+    prompt = drill("p1", tuple(teacher.views["figures"]), source)
+    places = source.permutation(len(records))[: int(source.integers(4, 16))]
+    counts = {name: [0, 0, 0] for name in prompt.features}
+    months: list[Month] = []
+    shown = int(source.integers(1, most + 1))
+    for place in places.tolist():
+        items = strategy_items(teacher, prompt, records[place])
+        rose = bool(share.earned[place] > 0)
+        for item in items:
+            count = counts[item.feature]
+            count[0] += 1
+            if item.reading != "neutral":
+                count[1 if (item.reading == "bullish") == rose else 2] += 1
+        if len(months) < shown:
+            long = bool(source.random() < rise_chance(share, place))
+            reply = strategy_reply(teacher, prompt, items, [], long)
+            months.append(Month(int(long), float(share.earned[place]) / 10.0, reply["rationale"]))
+    return list(prompt.features), [Tally(name, *count) for name, count in counts.items()], months

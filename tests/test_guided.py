@@ -82,7 +82,8 @@ def test_guided_arms_see_what_their_names_say() -> None:
     window = guidance_of("guided_window", CLOSES, SPLIT, made, 0)
     assert window.shape == (600, WINDOW)
     assert (
-        window.iloc[WINDOW:].to_numpy() == [[plain.iloc[row - lag] for lag in range(WINDOW)] for row in range(WINDOW, 600)]
+        window.iloc[WINDOW:].to_numpy()
+        == [[plain.iloc[row - lag] for lag in range(WINDOW)] for row in range(WINDOW, 600)]
     ).all()
     flipped = guidance_of("placebo_flipped", CLOSES, SPLIT, made, 0)
     np.testing.assert_allclose(flipped, -plain)

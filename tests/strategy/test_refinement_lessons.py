@@ -9,7 +9,7 @@ import pytest
 
 from llmrl_lib.language.chat import Reply
 from llmrl_lib.language.prompts import load_prompt
-from llmrl_lib.language.prompts.replies import reply_schema
+from llmrl_lib.language.prompts.replies import candidate_schema, criticism_schema, reply_schema
 from llmrl_lib.language.schema import parse_reply
 from llmrl_lib.market.features import FIELDS
 from llmrl_lib.strategy.lessons.lesson import USED, lessons_of
@@ -60,11 +60,21 @@ def test_the_same_market_gives_the_same_lessons(lessons):
 
 
 def test_replies_pass_their_schemas(lessons):
-    kinds = {"trainer": "ratings", "writer": "candidate", "judge": "criticism"}
     for one in lessons:
-        names = list(dict.fromkeys(named(one.messages[1].content)))
-        reply = parse_reply(one.reply, reply_schema(kinds[one.role], names))
+        text = one.messages[1].content
+        names, numbers = named(text), re.findall(r"^- (\d+): (given|not given|said)", text, re.M)
+        if one.role == "trainer":
+            schema = reply_schema("ratings", names)
+        elif one.role == "writer":
+            schema = candidate_schema(names, len(numbers))
+        else:
+            shown, others = (named(part) for part in text.split("# Fields that it does not show"))
+            schema = criticism_schema(shown, others, [word == "given" for _, word in numbers])
+        reply = parse_reply(one.reply, schema)
         assert json.dumps(reply) == one.reply
+        assert [list(value) for value in reply.values() if isinstance(value, dict)] == [
+            list(part["properties"]) for part in schema["properties"].values() if part["type"] == "object"
+        ]
 
 
 def test_a_trainer_copies_values_and_adds_contrasts(lessons):
@@ -109,46 +119,49 @@ def test_a_writer_takes_what_its_plan_says(lessons):
     for one in of(lessons, "writer"):
         reply, lines = json.loads(one.reply), one.messages[1].content.split("\n")
         limit = int(re.search(r"rated (\d+) or more", reply["plan"])[1])
-        taken = []
         for line in lines:
-            if match := re.match(r"- (\w+): (?:rated (\d+)|not rated)", line):
-                marks = {mark for mark in ("in the best", "in the worst", "asked for", "faulted") if mark in line}
-                enough = match[2] is not None and int(match[2]) >= limit and "in the worst" not in marks
-                if "asked for" in marks or ("faulted" not in marks and ("in the best" in marks or enough)):
-                    taken.append(match[1])
-        assert taken == reply["features"]
+            if match := re.match(r"- (\w+): (rated (\d+)|not rated)(.*)", line):
+                name, known, number, marks = match.groups()
+                enough = number is not None and int(number) >= limit and "in the worst" not in marks
+                taken = "asked for" in marks or ("faulted" not in marks and ("in the best" in marks or enough))
+                assert reply["features"][name] == {"known": known + marks, "choice": "take" if taken else "leave"}
 
 
 def test_thresholds_are_drawn_so_that_drafts_differ():
     fields = [KnownField(name, rated) for name, rated in zip(list(FIELDS)[-20:], range(100, 0, -5), strict=True)]
+    fields += [KnownField("vix", 0, Marks(worst=True, asked=True)), KnownField("beta", 100, Marks(faulted=True))]
     source = np.random.default_rng(1)
-    sizes = {len(candidate_reply(fields, [KnownLine("a")], source)["features"]) for _ in range(40)}
-    assert len(sizes) > 4
-    asked = KnownField("vix", 0, Marks(worst=True, asked=True))
-    faulted = KnownField("beta", 100, Marks(best=True, faulted=True))
-    names = candidate_reply([*fields, asked, faulted], [KnownLine("a")], source)["features"]
-    assert "vix" in names
-    assert "beta" not in names
+    drafts = [candidate_reply(fields, [KnownLine("a")], source)["features"] for _ in range(40)]
+    taken = [{name for name, item in draft.items() if item["choice"] == "take"} for draft in drafts]
+    assert len({len(names) for names in taken}) > 4
+    assert all("vix" in names and "beta" not in names for names in taken)
 
 
 def test_a_judge_drops_what_was_wrong_more_often(lessons):
     for one in of(lessons, "judge"):
         text, reply = one.messages[1].content, json.loads(one.reply)
-        shown, others = text.split("# Fields that it does not show")
-        assert set(reply["add_features"]) <= set(named(others))
-        for finding in reply["findings"]:
-            assert f"- {finding['feature']}: {finding['record']}" in shown
-            right, wrong = (int(number) for number in re.findall(r"\d+", finding["record"]))
+        limit = int(re.search(r"rated (\d+) or more", reply["criticism"])[1])
+        for name, finding in reply["findings"].items():
+            assert f"- {name}: {finding['record']}\n" in text
+            right, wrong = (int(number) for number in re.findall(r"\d+", finding["record"]) or (0, 0))
             assert finding["verdict"] == ("drop" if wrong > right else "keep")
-        for key, word in (("drop_instructions", "given"), ("add_instructions", "not given")):
-            assert all(f"- {number}: {word}, " in text for number in reply[key])
+        for name, item in reply["others"].items():
+            assert f"- {name}: {item['known']}\n" in text
+            rated = re.search(r"\d+", item["known"])
+            assert item["verdict"] == ("add" if rated and int(rated[0]) >= limit else "leave")
 
 
 def test_instructions_go_with_their_fields():
-    lines = [KnownLine("High vix is bearish."), KnownLine("High vix_change_20d is bearish."), KnownLine("Low beta.")]
+    lines = [KnownLine("High vix is bearish."), KnownLine("High vix_change_20d is bearish."), KnownLine("Low beta."),
+             KnownLine("Think.")]  # fmt: skip
     trial = Trial(0.0, 0.5, 0.5, 0.1, (Tally("vix", 3, 1, 2),), (lines[0].text, lines[1].text), ())
-    found = criticism_reply(trial, [KnownField("beta", 40)], lines, 2)
-    assert (found["drop_instructions"], found["add_instructions"]) == ([1], [3])
+    found = criticism_reply(trial, [KnownField("beta", 40)], lines, np.random.default_rng(0))
+    assert list(found["instructions"].values()) == [
+        {"about": "vix", "verdict": "drop"},
+        {"about": "vix_change_20d", "verdict": "keep"},
+        {"about": "beta", "verdict": "add"},
+        {"about": "several", "verdict": "leave"},
+    ]
     assert "vix was wrong 2 times and right 1" in found["criticism"]
 
 

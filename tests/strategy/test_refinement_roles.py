@@ -18,6 +18,7 @@ from llmrl_lib.strategy.refinement.errors import (
     DroppedVariableError,
     EmptyCriticismError,
     IncompleteRatingsError,
+    MeagreDraftError,
     UnknownFeatureError,
     UnknownInstructionError,
 )
@@ -65,23 +66,27 @@ def ratings(**changes):
     return {"ratings": dict.fromkeys(SHEET, one), "rationale": "High skew_30d is bearish."} | changes
 
 
+def choices(items, taken, key="choice", words=("take", "leave")):
+    return {str(item): {"known": "so", key: words[item not in taken]} for item in items}
+
+
 def draft(**changes):
+    names = [one.name for one in FIELDS_KNOWN]
     return {
         "plan": "p",
-        "features": ["skew_30d", "vix", "skew_30d"],
-        "instructions": [2],
+        "features": choices(names, ["skew_30d", "vix", "close"]),
+        "instructions": choices([1, 2], [2]),
         "new_instructions": [],
     } | changes
 
 
 def criticism(**changes):
-    finding = {"feature": "rsi_14", "record": "1 right, 3 wrong", "verdict": "drop"}
+    verdicts = {"skew_30d": "keep", "rsi_14": "drop", "vix": "keep"}
     return {
-        "findings": [finding],
+        "findings": {name: {"record": "1 right, 3 wrong", "verdict": verdict} for name, verdict in verdicts.items()},
         "criticism": "rsi_14 misled.",
-        "add_features": ["pmi_qoq", "vix"],
-        "drop_instructions": [1],
-        "add_instructions": [1, 2],
+        "others": choices(["pmi_qoq", "beta"], ["pmi_qoq"], "verdict", ("add", "leave")),
+        "instructions": {"1": {"about": "skew_30d", "verdict": "drop"}, "2": {"about": "several", "verdict": "add"}},
         "new_instructions": [" ", "Read slowly."],
     } | changes
 
@@ -170,7 +175,7 @@ class TestWriter:
         assert "market 0.40, baseline 0.10, best prompt 0.52, worst prompt -0.30" in text
         assert "- skew_30d: rated 83, in the best, asked for\n- rsi_14: rated 50, in the worst, faulted\n" in text
         assert "- close: not rated" in text
-        assert '- 1: said 4, in the best, "High skew_30d is bearish."\n' in text
+        assert '- 1: said 4, in the best: "High skew_30d is bearish."\n' in text
         assert "{{" not in text
         parse_reply(json.dumps(draft()), request.sampling.schema)
 
@@ -179,19 +184,22 @@ class TestWriter:
         assert "market 0.40, baseline 0.10\n" in text
         assert "# What the judge said last\nnone yet" in text
 
-    def test_a_reply_becomes_a_draft_with_each_thing_once(self):
-        own = ["Mind the <trend> {{x}}.", "Read slowly."]
-        found = draft_from_reply(Reply("", draft(instructions=[2, 2, 1], new_instructions=own)), FIELDS_KNOWN, LINES)
-        assert found.features == ("skew_30d", "vix")
-        assert found.instructions == (LINES[1].text, LINES[0].text, "Read slowly.")
+    def test_a_reply_becomes_a_draft_with_each_instruction_once(self):
+        own = ["Mind the <trend> {{x}}.", "Read slowly.", " "]
+        found = draft_from_reply(Reply("", draft(new_instructions=own)), FIELDS_KNOWN, LINES)
+        assert found.features == ("skew_30d", "vix", "close")
+        assert found.instructions == (LINES[1].text, "Read slowly.")
 
     def test_other_replies_are_refused_by_name(self):
         for wrong, error in (
-            (draft(features=["skew_30d", "moon"]), UnknownFeatureError),
-            (draft(instructions=[3]), UnknownInstructionError),
-            (draft(instructions=[0]), UnknownInstructionError),
-            (draft(features=[]), OffSchemaError),
-            (draft(instructions=["x"]), OffSchemaError),
+            (draft(features=choices(["skew_30d", "vix", "beta"], ["skew_30d"])), UnknownFeatureError),
+            (draft(instructions=choices([1, 3], [1])), UnknownInstructionError),
+            (draft(instructions=choices([0, 1], [1])), UnknownInstructionError),
+            (draft(instructions=choices(["x"], ["x"])), UnknownInstructionError),
+            (draft(features=choices(["skew_30d", "vix"], ["vix"])), MeagreDraftError),
+            (draft(instructions={}), MeagreDraftError),
+            (draft(features=["skew_30d"]), OffSchemaError),
+            (draft(features={"skew_30d": {"choice": "maybe"}}), OffSchemaError),
             ({}, OffSchemaError),
         ):
             with pytest.raises(error):
@@ -211,16 +219,16 @@ class TestJudge:
         assert "Sharpe ratio 0.31, regret 0.21, best prompt 0.52, market 0.40" in text
         assert "- skew_30d: 6 right, 2 wrong\n- rsi_14: 1 right, 3 wrong\n- vix: never read out\n" in text
         assert "- pmi_qoq: rated 61\n- beta: not rated\n" in text
-        assert '- 1: given, "High skew_30d is bearish."\n- 2: not given, "Mind' in text
+        assert '- 1: given: "High skew_30d is bearish."\n- 2: not given: "Mind' in text
         assert '- LONG, the share fell by 4.10 %, wrong: "Points: \\"up\\""\n' in text
         assert "- SHORT, the share fell by 2.00 %, right:" in text
         parse_reply(json.dumps(criticism()), request.sampling.schema)
 
-    def test_a_reply_becomes_criticism_without_what_is_so_already(self):
+    def test_a_reply_becomes_criticism(self):
         found = criticism_from_reply(Reply("", criticism()), TRIAL, OTHERS, LINES)
         assert found.text == "rsi_14 misled."
         assert found.drop_features == ("rsi_14",)
-        assert found.add_features == ("pmi_qoq",)  # vix is shown already
+        assert found.add_features == ("pmi_qoq",)
         assert found.add_instructions == (LINES[1].text,)
         assert found.drop_instructions == (LINES[0].text,)
         assert found.new_instructions == ("Read slowly.",)
@@ -231,12 +239,13 @@ class TestJudge:
             criticism_from_reply(Reply("", criticism(criticism=empty)), TRIAL, OTHERS, LINES)
 
     def test_other_replies_are_refused_by_name(self):
-        finding = {"feature": "moon", "record": "", "verdict": "keep"}
+        finding = {"record": "", "verdict": "keep"}
         for wrong, error in (
-            (criticism(findings=[finding]), UnknownFeatureError),
-            (criticism(add_features=["moon"]), UnknownFeatureError),
-            (criticism(add_instructions=[9]), UnknownInstructionError),
-            (criticism(findings=[{**finding, "verdict": "maybe"}]), OffSchemaError),
+            (criticism(findings={"moon": finding}), UnknownFeatureError),
+            (criticism(others={"moon": {"known": "", "verdict": "add"}}), UnknownFeatureError),
+            (criticism(instructions={"9": {"about": "vix", "verdict": "add"}}), UnknownInstructionError),
+            (criticism(findings={"vix": {**finding, "verdict": "maybe"}}), OffSchemaError),
+            (criticism(others={"beta": {"known": "", "verdict": "drop"}}), OffSchemaError),
             ([], OffSchemaError),
         ):
             with pytest.raises(error):

@@ -17,12 +17,12 @@ LARGEST_WEIGHT = 10
 MOST_EVIDENCE, MOST_WEIGHTS, FEWEST_FACTORS, MOST_FACTORS = 8, 8, 2, 5
 STRATEGIES = ("strategy", "strategy_by_group", "strategy_by_group_and_news")  # kinds of reply that decide
 RATINGS = ("low", "medium", "high")
-VERDICTS = ("keep", "drop")
-FEWEST_FIELDS, MOST_FIELDS = 3, 24  # of a candidate prompt
-MOST_LINES = 12  # instructions that a candidate takes from the numbered ones
+CHOICES = ("take", "leave")  # of a writer
+VERDICTS = ("keep", "drop")  # of a judge, on what a prompt has
+ADDITIONS = ("add", "leave")  # and on what it has not
+FEWEST_FIELDS = 3  # of a candidate prompt
 MOST_NUMBERED = 30  # instructions that are numbered for a writer or a judge
 MOST_NEW_LINES = 3  # instructions in words of their own
-MOST_FINDINGS, MOST_ADDED = 8, 4  # of a judge
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -99,30 +99,48 @@ def _ratings(features: Sequence[str]) -> dict[str, Any]:
     )
 
 
-def _candidate(features: Sequence[str]) -> dict[str, Any]:
+def candidate_schema(features: Sequence[str], instructions: int) -> dict[str, Any]:
+    """A writer's reply: a choice for each field and for each numbered instruction."""
+    choice = _object(
+        known=_text("what is known of it, copied as shown"),
+        choice=_choice(CHOICES, "whether the next prompt has it"),
+    )
     return _object(
         plan=_text("at most 60 words; what is taken, what is left out"),
-        features=_list(_choice(features, "a field of the list"), FEWEST_FIELDS, MOST_FIELDS),
-        instructions=_list(_number(range(1, MOST_NUMBERED + 1), "number of an instruction"), 1, MOST_LINES),
+        features=_object(**dict.fromkeys(features, choice)),
+        instructions=_object(**dict.fromkeys(_numbers(instructions), choice)),
         new_instructions=_list(_text("an instruction of your own, at most 40 words"), 0, MOST_NEW_LINES),
     )
 
 
-def _criticism(features: Sequence[str]) -> dict[str, Any]:
+def criticism_schema(shown: Sequence[str], others: Sequence[str], given: Sequence[bool]) -> dict[str, Any]:
+    """A judge's reply: a verdict on each field that a prompt shows, on others, and on each instruction, `given` or not."""
     finding = _object(
-        feature=_choice(features, "a field that was read out"),
         record=_text("how often it was right and wrong, copied"),
         verdict=_choice(VERDICTS, "whether the prompt should go on showing it"),
     )
-    numbers = _list(_number(range(1, MOST_NUMBERED + 1), "number of an instruction"), 0, MOST_ADDED)
+    addition = _object(
+        known=_text("what is known of it, copied as shown"),
+        verdict=_choice(ADDITIONS, "whether the prompt should show it"),
+    )
+
+    def line(has: bool) -> dict[str, Any]:
+        return _object(
+            about=_text("the field that it is about"),
+            verdict=_choice(VERDICTS if has else ADDITIONS, "what the next prompt should do with it"),
+        )
+
     return _object(
-        findings=_list(finding, 1, MOST_FINDINGS),
+        findings=_object(**dict.fromkeys(shown, finding)),
         criticism=_text("at most 80 words; what is wrong with the rationale"),
-        add_features=_list(_choice(features, "a field that is not shown yet"), 0, MOST_ADDED),
-        drop_instructions=numbers,
-        add_instructions=numbers,
+        others=_object(**dict.fromkeys(others, addition)),
+        instructions=_object(**{number: line(has) for number, has in zip(_numbers(len(given)), given, strict=True)}),
         new_instructions=_list(_text("an instruction of your own, at most 40 words"), 0, MOST_NEW_LINES),
     )
+
+
+def _numbers(count: int) -> list[str]:
+    return [str(number + 1) for number in range(count)]
 
 
 SCHEMAS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
@@ -131,8 +149,8 @@ SCHEMAS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "strategy_by_group_and_news": lambda features: _strategy(features, (*GROUPS, NEWS)),
     "factors": lambda _features: _factors(),
     "ratings": _ratings,
-    "candidate": _candidate,
-    "criticism": _criticism,
+    "candidate": lambda features: candidate_schema(features, 0),
+    "criticism": lambda features: criticism_schema(features, (), ()),
 }  # kind of reply: its schema, given the names of the fields that it may use
 
 

@@ -18,8 +18,7 @@ from numpy.random import Generator
 
 from llmrl_lib.language.nano.lessons import Lesson
 from llmrl_lib.language.prompts import load_prompt
-from llmrl_lib.language.prompts.replies import FEWEST_FIELDS, MOST_ADDED, MOST_FIELDS, MOST_FINDINGS, MOST_LINES
-from llmrl_lib.market.features import FIELDS
+from llmrl_lib.language.prompts.replies import FEWEST_FIELDS
 from llmrl_lib.market.features.records import NOT_AVAILABLE, Features
 from llmrl_lib.strategy.lessons.replies import strategy_items, strategy_reply, written
 from llmrl_lib.strategy.lessons.teacher import Teacher, rise_chance
@@ -28,17 +27,27 @@ from llmrl_lib.strategy.lessons.worlds import Share
 from llmrl_lib.strategy.refinement.asking import Tuning
 from llmrl_lib.strategy.refinement.fields import Contrast, candidate_fields, contrasts, standing_of, standings
 from llmrl_lib.strategy.refinement.judge import Month, Tally, Trial, by_reads, judge_request
-from llmrl_lib.strategy.refinement.knowledge import KnownField, KnownLine, Marks, Scores
+from llmrl_lib.strategy.refinement.knowledge import (
+    KnownField,
+    KnownLine,
+    Marks,
+    Scores,
+    known_of_field,
+    known_of_line,
+    rated,
+)
 from llmrl_lib.strategy.refinement.trainer import SHEET, Exemplar, signed, trainer_request, value_of
 from llmrl_lib.strategy.refinement.writer import writer_request
 
 TRAINER_SHARE, WRITER_SHARE, JUDGE_SHARE = 0.24, 0.1, 0.1  # lessons of each role to a date
 CLEAR, HIGH, MEDIUM = 3, 4, 2  # tenths: from its usual, and between LONG and SHORT for a rating
+MOST_ADDED = 4  # fields that a judge asks for at once
 THRESHOLDS, TIMES = (10, 20, 30, 40, 50, 60, 70, 80), (1, 2, 3, 4, 5)  # of a writer
 NOTES = (
     "the trend was clear", "insurance against a fall was cheap", "orders were better than the price said",
     "too many sold for reasons that would pass", "the economy was turning",
 )  # fmt: skip
+_CANDIDATES = frozenset(candidate_fields())
 _NOTHING = "No field of these stood behind it."
 
 
@@ -71,7 +80,7 @@ def writer_lessons(
     table = standings(share.table.values.loc[:, list(candidate_fields())])
     for _ in _some(len(share.rows), WRITER_SHARE, source):
         brief = source.random() < short
-        fields = _pool(share, table, int(source.integers(4, 11 if brief else 33)), source)
+        fields = _pool(share, table, int(source.integers(4, 9 if brief else 29)), source)
         tried = source.random() < 0.8
         fields = [KnownField(one.name, one.rated, marks) for one, marks in _marked(fields, tried, source)]
         texts = _texts([one.name for one in fields], int(source.integers(2, 5 if brief else 15)), source)
@@ -117,8 +126,7 @@ def judge_lessons(
             continue
         prompt = varied("judge", source, untouched, short)
         request = judge_request(trial, others, lines, Tuning(), prompt)
-        count = int(source.integers(1, 4))
-        yield Lesson("judge", request.messages, written(criticism_reply(trial, others, lines, count)))
+        yield Lesson("judge", request.messages, written(criticism_reply(trial, others, lines, source)))
 
 
 def ratings_reply(exemplar: Exemplar, fields: Sequence[str], known: Mapping[str, Contrast]) -> dict[str, Any]:
@@ -146,69 +154,72 @@ def candidate_reply(
 
     None where no threshold leaves enough fields and instructions.
     """
-    rated = {
-        limit: [one.name for one in fields if _taken(one.marks, one.rated is not None and one.rated >= limit)]
-        for limit in THRESHOLDS
-    }
-    said = {
-        times: [place + 1 for place, one in enumerate(lines) if _taken(one.marks, one.said >= times)] for times in TIMES
-    }
-    limits = [limit for limit, names in rated.items() if FEWEST_FIELDS <= len(names) <= MOST_FIELDS]
-    times = [count for count, numbers in said.items() if 1 <= len(numbers) <= MOST_LINES]
+    reached = {limit: [_taken(one.marks, _reaches(one, limit)) for one in fields] for limit in THRESHOLDS}
+    said = {times: [_taken(one.marks, one.said >= times) for one in lines] for times in TIMES}
+    limits = [limit for limit, taken in reached.items() if sum(taken) >= FEWEST_FIELDS]
+    times = [count for count, taken in said.items() if any(taken)]
     if not limits or not times:
         return None
     limit, count = int(source.choice(limits)), int(source.choice(times))
     return {
         "plan": f"Fields rated {limit} or more and instructions said {count} times or more, what is in the best prompt "
         "and what is asked for; nothing that is faulted, or in the worst prompt alone.",
-        "features": rated[limit],
-        "instructions": said[count],
+        "features": {
+            one.name: _choice(known_of_field(one), taken) for one, taken in zip(fields, reached[limit], strict=True)
+        },
+        "instructions": {
+            str(place + 1): _choice(known_of_line(one), taken)
+            for place, (one, taken) in enumerate(zip(lines, said[count], strict=True))
+        },
         "new_instructions": [],
     }
 
 
 def criticism_reply(
-    trial: Trial, others: Sequence[KnownField], lines: Sequence[KnownLine], count: int
+    trial: Trial, others: Sequence[KnownField], lines: Sequence[KnownLine], source: Generator
 ) -> dict[str, Any]:
-    """The judge's reply: records copied, verdicts that follow from them, and at most `count` fields to add."""
-    read = [one for one in by_reads(trial.tallies) if one.read][:MOST_FINDINGS]
-    dropped = [one.feature for one in read if one.wrong > one.right]
-    added = [one.name for one in others if one.rated is not None][:count]
-    given = [line.text in trial.lines for line in lines]
-
-    def about(names: Sequence[str], already: bool) -> list[int]:
-        found = [
-            place + 1
-            for place, line in enumerate(lines)
-            if given[place] == already and set(names) & set(re.findall(r"\w+", line.text))
-        ]
-        return found[:MOST_ADDED]
-
+    """The judge's reply: records copied, verdicts that follow from them, and what to add, by a threshold that is drawn."""
+    shown = by_reads(trial.tallies)
+    limits = [limit for limit in THRESHOLDS if 1 <= sum(_reaches(one, limit) for one in others) <= MOST_ADDED]
+    limit = int(source.choice(limits or THRESHOLDS[-1:]))
+    verdicts = {one.feature: "drop" if one.wrong > one.right else "keep" for one in shown}
+    additions = {one.name: "add" if _reaches(one, limit) else "leave" for one in others}
+    instructions = {}
+    for place, line in enumerate(lines):
+        given = line.text in trial.lines
+        about = _about(line.text)
+        verdict = (verdicts if given else additions).get(about, "keep" if given else "leave")
+        instructions[str(place + 1)] = {"about": about, "verdict": verdict}
     return {
-        "findings": [
-            {
-                "feature": one.feature,
-                "record": one.record,
-                "verdict": "drop" if one.feature in dropped else "keep",
-            }
-            for one in read
-        ],
-        "criticism": criticism_text(read),
-        "add_features": added,
-        "drop_instructions": about(dropped, True),
-        "add_instructions": about(added, False),
+        "findings": {one.feature: {"record": one.record, "verdict": verdicts[one.feature]} for one in shown},
+        "criticism": f"{criticism_text(shown)} Fields rated {limit} or more may tell what it overlooked.",
+        "others": {one.name: {"known": rated(one), "verdict": additions[one.name]} for one in others},
+        "instructions": instructions,
         "new_instructions": [],
     }
 
 
-def criticism_text(read: Sequence[Tally]) -> str:
+def criticism_text(shown: Sequence[Tally]) -> str:
     """At most two fields that misled, with their records."""
     wrong = [
-        f"{one.feature} was wrong {one.wrong} times and right {one.right}" for one in read if one.wrong > one.right
+        f"{one.feature} was wrong {one.wrong} times and right {one.right}" for one in shown if one.wrong > one.right
     ]
     if not wrong:
-        return "No field was wrong more often than right; what is not shown may tell more."
+        return "No field was wrong more often than right."
     return f"{', '.join(wrong[:2])}; the rationale leaned on what misled."
+
+
+def _about(text: str) -> str:
+    """The field that a rule is about."""
+    return next((word for word in re.findall(r"\w+", text) if word in _CANDIDATES), "several")
+
+
+def _choice(known: str, taken: bool) -> dict[str, str]:
+    return {"known": known, "choice": "take" if taken else "leave"}
+
+
+def _reaches(field: KnownField, limit: int) -> bool:
+    return field.rated is not None and field.rated >= limit
 
 
 def _rating(value: str, reason: str, reading: str, rating: str) -> dict[str, str]:
@@ -281,14 +292,15 @@ def _marked(items: Sequence[Any], tried: bool, source: Generator) -> list[tuple[
 def _texts(names: Sequence[str], count: int, source: Generator) -> list[str]:
     """Instructions: rules about some of the fields and about others, and now and then one of P1's, each once."""
     others = load_prompt("p1").instructions
-    every = tuple(FIELDS[name].name for name in candidate_fields())
+    every = candidate_fields()
+    near = [name for name in names if name in _CANDIDATES]
     found: dict[str, None] = {}
     while len(found) < count:
         chance = source.random()
         if chance < 0.08:
             text = str(source.choice(others))
         else:
-            text = rule_of(str(source.choice(list(names) if chance < 0.8 else every)), bool(source.random() < 0.5))
+            text = rule_of(str(source.choice(near if chance < 0.8 else every)), bool(source.random() < 0.5))
         found[text] = None
     return list(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from llmrl_lib.language.chat import Message, OffSchemaError, Reply, Request, Sampling
 from llmrl_lib.language.prompts import Prompt, fill
@@ -30,7 +31,7 @@ class Tuning:
 PUBLISHED = Tuning(0.7, 1.0, 0.25)
 
 
-def request_of(prompt: Prompt, values: Mapping[str, str], tuning: Tuning, name: str) -> Request:
+def request_of(prompt: Prompt, values: Mapping[str, str], schema: Mapping[str, Any], tuning: Tuning) -> Request:
     """The request of a role's prompt with its values filled in, the instructions among them."""
     shown = {**values, "instructions": "\n".join(f"- {line}" for line in prompt.instructions)}
     messages = tuple(
@@ -44,8 +45,8 @@ def request_of(prompt: Prompt, values: Mapping[str, str], tuning: Tuning, name: 
         presence_penalty=tuning.presence_penalty,
         max_tokens=tuning.max_tokens,
         top_logprobs=None,
-        schema=prompt.schema,
-        schema_name=name,
+        schema=schema,
+        schema_name=prompt.reply,
         draw=tuning.draw,
     )
     return Request(messages, sampling)

@@ -18,6 +18,10 @@ class EmptyCriticismError(OffSchemaError):
     """A judge that says nothing."""
 
 
+class MeagreDraftError(OffSchemaError):
+    """A writer that takes too few fields, or no instruction."""
+
+
 class IncompleteRatingsError(OffSchemaError):
     """A trainer that leaves out a field of its sheet."""
 

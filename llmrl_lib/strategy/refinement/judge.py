@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmrl_lib.language.chat import Reply, Request
 from llmrl_lib.language.fencing import clean, fenced
 from llmrl_lib.language.prompts import Prompt, PromptError, load_prompt
-from llmrl_lib.language.prompts.replies import VERDICTS
+from llmrl_lib.language.prompts.replies import ADDITIONS, VERDICTS, criticism_schema
 from llmrl_lib.language.uncertainty import SIDES
 from llmrl_lib.strategy.refinement.asking import Tuning, object_of, off_schema, request_of
 from llmrl_lib.strategy.refinement.errors import EmptyCriticismError
 from llmrl_lib.strategy.refinement.knowledge import LONGEST_LINE, KnownField, KnownLine, rated, told_lines
-from llmrl_lib.strategy.refinement.writer import LONGEST_CRITICISM, check_features, checked_numbers
+from llmrl_lib.strategy.refinement.writer import LONGEST_CRITICISM, check_features, check_numbers, chosen
 from llmrl_lib.strategy.rendering import figure
 
 LONGEST_RATIONALE = 400  # characters of a decision's rationale that are shown
@@ -32,7 +32,7 @@ class Tally:
     @property
     def record(self) -> str:
         """As it is shown."""
-        return f"{self.right} right, {self.wrong} wrong"
+        return f"{self.right} right, {self.wrong} wrong" if self.read else "never read out"
 
 
 @dataclass(frozen=True)
@@ -94,67 +94,60 @@ def judge_request(
 
     Raises PromptError for a prompt that does not reply with criticism, and for a trial in which no field was read out.
     """
-    chosen = load_prompt(prompt)
-    if chosen.reply != "criticism":
-        raise PromptError(f"{chosen.name} replies with a {chosen.reply}; the judge's prompt must reply with criticism")
+    used = load_prompt(prompt)
+    if used.reply != "criticism":
+        raise PromptError(f"{used.name} replies with a {used.reply}; the judge's prompt must reply with criticism")
     if not any(one.read for one in trial.tallies):
         raise PromptError("no field was read out in this trial, so there is nothing to judge")
     given = set(trial.lines)
     values = {
         "scores": f"Sharpe ratio {trial.sharpe:.2f}, regret {trial.regret:.2f}, best prompt {trial.best:.2f}, "
         f"market {trial.market:.2f}",
-        "features": "\n".join(
-            f"- {one.feature}: {one.record}" if one.read else f"- {one.feature}: never read out"
-            for one in by_reads(trial.tallies)
-        ),
+        "features": "\n".join(f"- {one.feature}: {one.record}" for one in by_reads(trial.tallies)),
         "others": "\n".join(f"- {one.name}: {rated(one)}" for one in others) or "none",
         "lines": told_lines(lines, [line.text in given for line in lines]),
         "months": "\n".join(_told(month) for month in trial.months) or "none",
     }
-    names = (*(one.feature for one in by_reads(trial.tallies)), *(one.name for one in others))
-    return request_of(replace(chosen, features=names), values, tuning, "criticism")
+    shown, offered = [one.feature for one in by_reads(trial.tallies)], [one.name for one in others]
+    schema = criticism_schema(shown, offered, [line.text in given for line in lines])
+    return request_of(used, values, schema, tuning)
 
 
 def criticism_from_reply(
     reply: Reply, trial: Trial, others: Sequence[KnownField], lines: Sequence[KnownLine]
 ) -> Criticism:
-    """The criticism in a judge's reply; what it names twice counts once, and what it adds must not be shown already.
+    """The criticism in a judge's reply.
 
     Raises UnknownFeatureError and UnknownInstructionError for what was not offered, EmptyCriticismError for no words, and
     OffSchemaError for a reply that is no criticism.
     """
     found = object_of(reply, "judge")
-    shown = [one.feature for one in trial.tallies]
     try:
-        findings = {
-            str(item["feature"]): Finding(
-                str(item["feature"]), str(item["record"]), VERDICTS[VERDICTS.index(item["verdict"])]
-            )
-            for item in found["findings"]
-        }
+        findings = tuple(
+            Finding(str(name), str(item["record"]), VERDICTS[VERDICTS.index(item["verdict"])])
+            for name, item in found["findings"].items()
+        )
         text = clean(str(found["criticism"]), LONGEST_CRITICISM)
-        added = tuple(dict.fromkeys(str(name) for name in found["add_features"]))
+        added = chosen(found["others"], "verdict", ADDITIONS, "add")
         numbers = {
-            key: list(dict.fromkeys(int(number) for number in found[key]))
-            for key in ("add_instructions", "drop_instructions")
+            verdict: chosen(found["instructions"], "verdict", (*VERDICTS, *ADDITIONS), verdict)
+            for verdict in ("add", "drop")
         }
         own = tuple(dict.fromkeys(line for one in found["new_instructions"] if (line := clean(str(one), LONGEST_LINE))))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise off_schema("judge", error) from error
     if not any(letter.isalnum() for letter in text):
         raise EmptyCriticismError("the judge's criticism is empty; ask again with another seed, or use another model")
-    check_features(tuple(findings), shown, "judge")
-    check_features(added, [*shown, *(one.name for one in others)], "judge")
-    taken = {
-        key: tuple(lines[number - 1].text for number in checked_numbers(chosen, len(lines), "judge"))
-        for key, chosen in numbers.items()
-    }
+    check_features(found["findings"], [one.feature for one in trial.tallies], "judge")
+    check_features(found["others"], [one.name for one in others], "judge")
+    check_numbers(found["instructions"], len(lines), "judge")
+    texts = {verdict: [lines[int(number) - 1].text for number in named] for verdict, named in numbers.items()}
     return Criticism(
         text,
-        tuple(findings.values()),
-        tuple(name for name in added if name not in shown),
-        tuple(line for line in taken["add_instructions"] if line not in trial.lines),
-        tuple(line for line in taken["drop_instructions"] if line in trial.lines),
+        findings,
+        added,
+        tuple(line for line in texts["add"] if line not in trial.lines),
+        tuple(line for line in texts["drop"] if line in trial.lines),
         own,
     )
 

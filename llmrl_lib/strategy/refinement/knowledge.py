@@ -61,7 +61,7 @@ class Scores:
 
 def told_fields(fields: Sequence[KnownField]) -> str:
     """A line per field."""
-    return "\n".join(f"- {', '.join([f'{one.name}: {rated(one)}', *one.marks.words()])}" for one in fields)
+    return "\n".join(f"- {one.name}: {known_of_field(one)}" for one in fields)
 
 
 def told_lines(lines: Sequence[KnownLine], given: Sequence[bool] | None = None) -> str:
@@ -73,10 +73,19 @@ def told_lines(lines: Sequence[KnownLine], given: Sequence[bool] | None = None) 
         raise PromptError(f"{len(lines)} instructions are too many to choose from; give at most {MOST_NUMBERED}")
     told = []
     for place, line in enumerate(lines):
-        words = [f"said {line.said}", *line.marks.words()] if given is None else []
-        words += [] if given is None else ["given" if given[place] else "not given"]
-        told.append(f"- {place + 1}: {', '.join([*words, fenced([line.text], LONGEST_LINE)])}")
+        known = known_of_line(line) if given is None else "given" if given[place] else "not given"
+        told.append(f"- {place + 1}: {known}: {fenced([line.text], LONGEST_LINE)}")
     return "\n".join(told) or "none"
+
+
+def known_of_field(field: KnownField) -> str:
+    """Its rating and marks."""
+    return ", ".join([rated(field), *field.marks.words()])
+
+
+def known_of_line(line: KnownLine) -> str:
+    """How often it was said, and its marks."""
+    return ", ".join([f"said {line.said}", *line.marks.words()])
 
 
 def told_scores(scores: Scores) -> str:

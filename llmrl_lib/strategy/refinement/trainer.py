@@ -7,12 +7,12 @@ in sheets of a few fields each, so that small models can read them, and every fi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmrl_lib.language.chat import Reply, Request
 from llmrl_lib.language.fencing import clean, fenced
-from llmrl_lib.language.prompts import Prompt, PromptError, load_prompt
+from llmrl_lib.language.prompts import Prompt, PromptError, load_prompt, reply_schema
 from llmrl_lib.language.prompts.replies import RATINGS, READINGS
 from llmrl_lib.language.uncertainty import SIDES
 from llmrl_lib.market.features import FIELDS, Features
@@ -86,7 +86,7 @@ def trainer_request(
         "shorts": str(months[1]),
         "features": "\n".join(_line(exemplar, name, contrasts[name], chosen) for name in fields),
     }
-    return request_of(replace(chosen, features=tuple(fields)), values, tuning, "ratings")
+    return request_of(chosen, values, reply_schema(chosen.reply, fields), tuning)
 
 
 def ratings_from_reply(reply: Reply, fields: Sequence[str]) -> Ratings:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmrl_lib.language.chat import Reply, Request
 from llmrl_lib.language.fencing import clean, fenced
 from llmrl_lib.language.prompts import Prompt, PromptError, load_prompt
+from llmrl_lib.language.prompts.replies import CHOICES, FEWEST_FIELDS, candidate_schema
 from llmrl_lib.strategy.refinement.asking import NONE, Tuning, object_of, off_schema, request_of
-from llmrl_lib.strategy.refinement.errors import UnknownFeatureError, UnknownInstructionError
+from llmrl_lib.strategy.refinement.errors import MeagreDraftError, UnknownFeatureError, UnknownInstructionError
 from llmrl_lib.strategy.refinement.knowledge import (
     LONGEST_LINE,
     KnownField,
@@ -45,11 +46,9 @@ def writer_request(
 
     Raises PromptError for a prompt that does not reply with a candidate, and where there are no fields or no instructions.
     """
-    chosen = load_prompt(prompt)
-    if chosen.reply != "candidate":
-        raise PromptError(
-            f"{chosen.name} replies with a {chosen.reply}; the writer's prompt must reply with a candidate"
-        )
+    used = load_prompt(prompt)
+    if used.reply != "candidate":
+        raise PromptError(f"{used.name} replies with a {used.reply}; the writer's prompt must reply with a candidate")
     if not fields or not lines:
         raise PromptError("a writer needs fields and instructions to choose from; let the trainer rate exemplars first")
     values = {
@@ -58,32 +57,41 @@ def writer_request(
         "lines": told_lines(lines),
         "criticism": fenced([criticism], LONGEST_CRITICISM) if criticism else NONE,
     }
-    return request_of(replace(chosen, features=tuple(one.name for one in fields)), values, tuning, "candidate")
+    return request_of(used, values, candidate_schema([one.name for one in fields], len(lines)), tuning)
 
 
 def draft_from_reply(reply: Reply, fields: Sequence[KnownField], lines: Sequence[KnownLine]) -> Draft:
-    """The draft in a writer's reply; a field or an instruction that it names twice counts once.
+    """The draft in a writer's reply.
 
-    Raises UnknownFeatureError and UnknownInstructionError for what was not offered, OffSchemaError for a reply that is no
-    draft.
+    Raises UnknownFeatureError and UnknownInstructionError for what was not offered, MeagreDraftError for fewer than 3 fields
+    or no instruction, OffSchemaError for a reply that is no draft.
     """
     found = object_of(reply, "writer")
     try:
-        features = tuple(dict.fromkeys(str(name) for name in found["features"]))
-        numbers = list(dict.fromkeys(int(number) for number in found["instructions"]))
+        features = chosen(found["features"], "choice", CHOICES, "take")
+        numbers = chosen(found["instructions"], "choice", CHOICES, "take")
         own = [clean(str(text), LONGEST_LINE) for text in found["new_instructions"]]
         plan = clean(str(found["plan"]), LONGEST_CRITICISM)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise off_schema("writer", error) from error
-    check_features(features, [one.name for one in fields], "writer")
-    taken = [lines[number - 1].text for number in checked_numbers(numbers, len(lines), "writer")]
+    check_features(found["features"], [one.name for one in fields], "writer")
+    check_numbers(found["instructions"], len(lines), "writer")
+    taken = [lines[int(number) - 1].text for number in numbers]
     instructions = tuple(dict.fromkeys(text for text in (*taken, *own) if text))
-    if not features or not instructions:
-        raise off_schema("writer", ValueError("no field or no instruction"))
+    if len(features) < FEWEST_FIELDS or not instructions:
+        raise MeagreDraftError(
+            f"the writer takes {len(features)} fields and {len(instructions)} instructions; a prompt needs {FEWEST_FIELDS} "
+            "and 1, so ask again with another seed"
+        )
     return Draft(plan, features, instructions)
 
 
-def check_features(features: Sequence[str], offered: Sequence[str], role: str) -> None:
+def chosen(items: Mapping[str, Mapping[str, str]], key: str, options: Sequence[str], wanted: str) -> tuple[str, ...]:
+    """The names whose `key` is `wanted`. Raises KeyError, TypeError or ValueError where one is none of the `options`."""
+    return tuple(name for name, item in items.items() if options[options.index(item[key])] == wanted)
+
+
+def check_features(features: Iterable[str], offered: Sequence[str], role: str) -> None:
     """Raises UnknownFeatureError for a field that was not offered."""
     unknown = [name for name in features if name not in offered]
     if unknown:
@@ -92,11 +100,10 @@ def check_features(features: Sequence[str], offered: Sequence[str], role: str) -
         )
 
 
-def checked_numbers(numbers: Sequence[int], count: int, role: str) -> Sequence[int]:
-    """The numbers of instructions. Raises UnknownInstructionError for one that was not offered."""
+def check_numbers(numbers: Iterable[str], count: int, role: str) -> None:
+    """Raises UnknownInstructionError for the number of an instruction that was not offered."""
     for number in numbers:
-        if not 1 <= number <= count:
+        if not (number.isdecimal() and 1 <= int(number) <= count):
             raise UnknownInstructionError(
-                f"the {role} takes instruction {number}; there are {count}, so ask again with another seed"
+                f"the {role} speaks of instruction {number!r:.20}; there are {count}, so ask again with another seed"
             )
-    return numbers

@@ -13,7 +13,7 @@ from llmrl_lib.language.prompts.replies import candidate_schema, criticism_schem
 from llmrl_lib.language.schema import parse_reply
 from llmrl_lib.market.features import FIELDS
 from llmrl_lib.strategy.lessons.lesson import USED, lessons_of
-from llmrl_lib.strategy.lessons.refining import candidate_reply, criticism_reply, ratings_reply
+from llmrl_lib.strategy.lessons.refining_replies import candidate_reply, criticism_reply, ratings_reply
 from llmrl_lib.strategy.lessons.teacher import VIEWS, Slope, Teacher
 from llmrl_lib.strategy.lessons.variations import varied
 from llmrl_lib.strategy.lessons.worlds import market as invented

@@ -1,15 +1,12 @@
 """Lessons for the roles that refine prompts: trainer, writer and judge.
 
-Labels follow from what the prompt shows, by the rules that the prompt itself gives, so that a small model can learn them by
-copying, comparing and adding. What is shown comes from invented markets: where fields stood before months that rose or fell,
-which is hindsight, and how the teacher's readings fared. A writer's thresholds are drawn, so that a model that is asked again
-at a temperature drafts another candidate.
+What they show comes from invented markets: where fields stood before months that rose or fell, which is hindsight, and how
+the teacher's readings fared. What is to be replied follows from what is shown; see `refining_replies`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,37 +15,31 @@ from numpy.random import Generator
 
 from llmrl_lib.language.nano.lessons import Lesson
 from llmrl_lib.language.prompts import load_prompt
-from llmrl_lib.language.prompts.replies import FEWEST_FIELDS
-from llmrl_lib.market.features.records import NOT_AVAILABLE, Features
+from llmrl_lib.market.features.records import Features
+from llmrl_lib.strategy.lessons.refining_replies import (
+    candidate_reply,
+    criticism_reply,
+    criticism_text,
+    levels,
+    ratings_reply,
+)
 from llmrl_lib.strategy.lessons.replies import strategy_items, strategy_reply, written
 from llmrl_lib.strategy.lessons.teacher import Teacher, rise_chance
 from llmrl_lib.strategy.lessons.variations import drill, rule_of, varied, with_gaps
 from llmrl_lib.strategy.lessons.worlds import Share
 from llmrl_lib.strategy.refinement.asking import Tuning
-from llmrl_lib.strategy.refinement.fields import Contrast, candidate_fields, contrasts, standing_of, standings
-from llmrl_lib.strategy.refinement.judge import Month, Tally, Trial, by_reads, judge_request
-from llmrl_lib.strategy.refinement.knowledge import (
-    KnownField,
-    KnownLine,
-    Marks,
-    Scores,
-    known_of_field,
-    known_of_line,
-    rated,
-)
-from llmrl_lib.strategy.refinement.trainer import SHEET, Exemplar, signed, trainer_request, value_of
+from llmrl_lib.strategy.refinement.fields import Contrast, candidate_fields, contrasts, standings
+from llmrl_lib.strategy.refinement.judge import Month, Tally, Trial, judge_request
+from llmrl_lib.strategy.refinement.knowledge import KnownField, KnownLine, Marks, Scores
+from llmrl_lib.strategy.refinement.trainer import SHEET, Exemplar, trainer_request
 from llmrl_lib.strategy.refinement.writer import writer_request
 
 TRAINER_SHARE, WRITER_SHARE, JUDGE_SHARE = 0.24, 0.1, 0.1  # lessons of each role to a date
-CLEAR, HIGH, MEDIUM = 3, 4, 2  # tenths: from its usual, and between LONG and SHORT for a rating
-MOST_ADDED = 4  # fields that a judge asks for at once
-THRESHOLDS, TIMES = (10, 20, 30, 40, 50, 60, 70, 80), (1, 2, 3, 4, 5)  # of a writer
 NOTES = (
     "the trend was clear", "insurance against a fall was cheap", "orders were better than the price said",
     "too many sold for reasons that would pass", "the economy was turning",
 )  # fmt: skip
 _CANDIDATES = frozenset(candidate_fields())
-_NOTHING = "No field of these stood behind it."
 
 
 def trainer_lessons(
@@ -129,115 +120,6 @@ def judge_lessons(
         yield Lesson("judge", request.messages, written(criticism_reply(trial, others, lines, source)))
 
 
-def ratings_reply(exemplar: Exemplar, fields: Sequence[str], known: Mapping[str, Contrast]) -> dict[str, Any]:
-    """The trainer's reply: field by field the value, the sum, the reading and the rating that follow, then a rule."""
-    ratings: dict[str, dict[str, str]] = {}
-    for name in fields:
-        value, now = value_of(exemplar, name), standing_of(exemplar.standings, name)
-        if now is None or value == NOT_AVAILABLE:
-            ratings[name] = _rating(NOT_AVAILABLE, "nothing is known", "neutral", "low")
-            continue
-        one = known[name]
-        where = f"LONG {signed(one.longs)} less SHORT {signed(one.shorts)} makes {signed(one.apart)}, now {signed(now)}"
-        side = int(np.sign(one.apart) * np.sign(now)) if abs(now) >= CLEAR else 0
-        level = int(_levels(np.array([now]), np.array([one.apart]), exemplar.direction)[0])
-        word = {1: "bullish", 0: "neutral", -1: "bearish"}[side]
-        ratings[name] = _rating(value, where, word, ("low", "medium", "high")[level])
-    best = next((name for word in ("high", "medium") for name in fields if ratings[name]["rating"] == word), None)
-    return {"ratings": ratings, "rationale": rule_of(best, known[best].apart > 0) if best else _NOTHING}
-
-
-def candidate_reply(
-    fields: Sequence[KnownField], lines: Sequence[KnownLine], source: Generator
-) -> dict[str, Any] | None:
-    """The writer's reply: a plan with two thresholds, drawn among those that leave enough, and what follows from it.
-
-    None where no threshold leaves enough fields and instructions.
-    """
-    reached = {limit: [_taken(one.marks, _reaches(one, limit)) for one in fields] for limit in THRESHOLDS}
-    said = {times: [_taken(one.marks, one.said >= times) for one in lines] for times in TIMES}
-    limits = [limit for limit, taken in reached.items() if sum(taken) >= FEWEST_FIELDS]
-    times = [count for count, taken in said.items() if any(taken)]
-    if not limits or not times:
-        return None
-    limit, count = int(source.choice(limits)), int(source.choice(times))
-    return {
-        "plan": f"Fields rated {limit} or more and instructions said {count} times or more, what is in the best prompt "
-        "and what is asked for; nothing that is faulted, or in the worst prompt alone.",
-        "features": {
-            one.name: _choice(known_of_field(one), taken) for one, taken in zip(fields, reached[limit], strict=True)
-        },
-        "instructions": {
-            str(place + 1): _choice(known_of_line(one), taken)
-            for place, (one, taken) in enumerate(zip(lines, said[count], strict=True))
-        },
-        "new_instructions": [],
-    }
-
-
-def criticism_reply(
-    trial: Trial, others: Sequence[KnownField], lines: Sequence[KnownLine], source: Generator
-) -> dict[str, Any]:
-    """The judge's reply: records copied, verdicts that follow from them, and what to add, by a threshold that is drawn."""
-    shown = by_reads(trial.tallies)
-    limits = [limit for limit in THRESHOLDS if 1 <= sum(_reaches(one, limit) for one in others) <= MOST_ADDED]
-    limit = int(source.choice(limits or THRESHOLDS[-1:]))
-    verdicts = {one.feature: "drop" if one.wrong > one.right else "keep" for one in shown}
-    additions = {one.name: "add" if _reaches(one, limit) else "leave" for one in others}
-    instructions = {}
-    for place, line in enumerate(lines):
-        given = line.text in trial.lines
-        about = _about(line.text)
-        verdict = (verdicts if given else additions).get(about, "keep" if given else "leave")
-        instructions[str(place + 1)] = {"about": about, "verdict": verdict}
-    return {
-        "findings": {one.feature: {"record": one.record, "verdict": verdicts[one.feature]} for one in shown},
-        "criticism": f"{criticism_text(shown)} Fields rated {limit} or more may tell what it overlooked.",
-        "others": {one.name: {"known": rated(one), "verdict": additions[one.name]} for one in others},
-        "instructions": instructions,
-        "new_instructions": [],
-    }
-
-
-def criticism_text(shown: Sequence[Tally]) -> str:
-    """At most two fields that misled, with their records."""
-    wrong = [
-        f"{one.feature} was wrong {one.wrong} times and right {one.right}" for one in shown if one.wrong > one.right
-    ]
-    if not wrong:
-        return "No field was wrong more often than right."
-    return f"{', '.join(wrong[:2])}; the rationale leaned on what misled."
-
-
-def _about(text: str) -> str:
-    """The field that a rule is about."""
-    return next((word for word in re.findall(r"\w+", text) if word in _CANDIDATES), "several")
-
-
-def _choice(known: str, taken: bool) -> dict[str, str]:
-    return {"known": known, "choice": "take" if taken else "leave"}
-
-
-def _reaches(field: KnownField, limit: int) -> bool:
-    return field.rated is not None and field.rated >= limit
-
-
-def _rating(value: str, reason: str, reading: str, rating: str) -> dict[str, str]:
-    return {"value": value, "reason": reason, "reading": reading, "rating": rating}
-
-
-def _levels(now: np.ndarray, apart: np.ndarray, direction: int) -> np.ndarray:
-    """0 low, 1 medium, 2 high, by standing and contrast."""
-    agrees = (np.sign(now) * np.sign(apart) == 2 * direction - 1) & (np.abs(now) >= CLEAR)
-    return np.where(agrees, (np.abs(apart) >= MEDIUM).astype(int) + (np.abs(apart) >= HIGH), 0)
-
-
-def _taken(marks: Marks, enough: bool) -> bool:
-    if marks.asked:
-        return True
-    return not marks.faulted and (marks.best or (enough and not marks.worst))
-
-
 def _some(count: int, share: float, source: Generator) -> list[int]:
     return [place for place in range(count) if source.random() < share]
 
@@ -258,10 +140,10 @@ def _pool(share: Share, table: pd.DataFrame, size: int, source: Generator) -> li
     months = places[: int(source.integers(2, 13))]
     now = np.nan_to_num(table.to_numpy("float64")[months]).round()
     apart = np.array([known[name].apart for name in table.columns])
-    levels = np.array(
-        [_levels(row, apart, int(share.earned[place] > 0)) for row, place in zip(now, months, strict=True)]
+    found_levels = np.array(
+        [levels(row, apart, int(share.earned[place] > 0)) for row, place in zip(now, months, strict=True)]
     )
-    means = dict(zip(table.columns, (50.0 * levels.mean(axis=0)).round().astype(int).tolist(), strict=True))
+    means = dict(zip(table.columns, (50.0 * found_levels.mean(axis=0)).round().astype(int).tolist(), strict=True))
     names = [str(name) for name in source.choice(table.columns, size, replace=False)]
     names.sort(key=lambda name: -means[name])
     unrated = [name for name in load_prompt("p0").features if source.random() < 0.1]

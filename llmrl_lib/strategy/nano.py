@@ -45,7 +45,7 @@ class Course:
 
 COURSES = (
     Course(4, 0.0, 1.0, ("drill",)),
-    Course(2, 0.0, 1.0, ("drill", "strategist", "analyst")),
+    Course(2, 0.0, 1.0, ("drill", *USED)),
     Course(8, 0.0, 1.0),
     Course(4, 0.3, 0.5),
     Course(7, 0.8, 0.3),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from llmrl_lib.language.chat import Message
 from llmrl_lib.language.fencing import fenced
-from llmrl_lib.language.prompts import Prompt, PromptError, fill, load_prompt
+from llmrl_lib.language.prompts import STRATEGIES, Prompt, PromptError, fill, load_prompt
 from llmrl_lib.market.features import FIELDS, Features, Field
 from llmrl_lib.strategy.memory import Recalled, recollection
 from llmrl_lib.strategy.records import Evidence, Factor, Strategy
@@ -40,9 +40,9 @@ def render(
     does not exist or is an absolute amount, for a variable without a value, and for features that no template shows.
     """
     chosen = load_prompt(prompt)
-    if chosen.reply == "factors":
+    if chosen.reply not in STRATEGIES:
         raise PromptError(
-            f"{chosen.name} is a prompt for headlines; render strategies with p0 to p4 or one made of them"
+            f"{chosen.name} is a prompt for {chosen.reply}; render strategies with p0 to p4 or one made of them"
         )
     _agree(chosen, "memory", memory, chosen.memory > 0, "[] if there are no earlier strategies")
     _agree(chosen, "news", news, chosen.shows_news, "the analyst's factors")

@@ -73,7 +73,7 @@ def test_schemas_are_strict_and_ask_for_evidence_before_reasons_before_the_decis
     objects = list(all_objects(prompt.schema))
     assert all(part["additionalProperties"] is False for part in objects)
     assert all(part["required"] == list(part["properties"]) for part in objects)
-    if name != "analyst":
+    if name in STRATEGISTS:
         order = [key for key in prompt.schema["properties"] if key != "groups"]
         assert order == ["evidence", "rationale", "weights", "direction", "confidence"]
         enum = prompt.schema["properties"]["weights"]["items"]["properties"]["feature"]["enum"]

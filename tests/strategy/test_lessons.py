@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from llmrl_lib.language.chat import Message
-from llmrl_lib.language.prompts import load_prompt
+from llmrl_lib.language.prompts import load_prompt, reply_schema
 from llmrl_lib.language.schema import parse_reply
 from llmrl_lib.market.synthetic import EMBEDDED_SEED, Story
 from llmrl_lib.strategy.lessons.examination import calibration_error, marks
@@ -19,6 +19,7 @@ from llmrl_lib.strategy.lessons.teacher import VIEWS, Slope, Teacher, load_teach
 from llmrl_lib.strategy.lessons.variations import varied, with_gaps
 from llmrl_lib.strategy.lessons.worlds import EXAMINATION, FIRST_ROW, TRAINING, market, shares
 from llmrl_lib.strategy.records import Factor
+from llmrl_lib.strategy.refinement.fields import candidate_fields
 from llmrl_lib.strategy.rendering import render, values_shown
 
 SLOPE = Slope(middle=4.0, points=-2.0, lowest=0.0, highest=8.0)
@@ -34,7 +35,7 @@ def share():
 
 @pytest.fixture(scope="module")
 def lessons():
-    return lessons_of(TEACHER, 1, untouched=0.5)
+    return lessons_of(TEACHER, 1, untouched=0.5, roles=("strategist", "analyst"))
 
 
 def test_training_and_examination_share_no_seed_with_anything_else():
@@ -43,8 +44,8 @@ def test_training_and_examination_share_no_seed_with_anything_else():
 
 
 def test_the_same_market_gives_the_same_lessons(lessons):
-    assert lessons_of(TEACHER, 1, untouched=0.5) == lessons
-    assert lessons_of(TEACHER, 2, untouched=0.5) != lessons
+    assert lessons_of(TEACHER, 1, untouched=0.5, roles=("strategist", "analyst")) == lessons
+    assert lessons_of(TEACHER, 2, untouched=0.5, roles=("strategist", "analyst")) != lessons
 
 
 def test_every_role_is_taught_and_every_prompt_has_two_messages(lessons):
@@ -57,7 +58,8 @@ def test_replies_keep_to_the_schemas(lessons):
         if one.role == "analyst":
             parse_reply(one.reply, load_prompt("analyst").schema)
         else:
-            schema = load_prompt(one.role).schema
+            names = (*load_prompt("p0").features, *candidate_fields(), "news_count", "news")
+            schema = reply_schema(load_prompt(one.role).reply, names)
             assert json.dumps(parse_reply(one.reply, schema)) == one.reply
 
 
@@ -159,7 +161,7 @@ def test_varied_prompts_render_and_are_still_asked_for_the_same(share):
         )
         assert all(isinstance(message, Message) and message.content for message in messages)
         assert prompt.reply == load_prompt(name).reply
-        assert set(prompt.features) <= set(load_prompt(name).features)
+        assert set(prompt.features) <= {*load_prompt(name).features, *candidate_fields()}
 
 
 def test_views_follow_what_a_prompt_shows():

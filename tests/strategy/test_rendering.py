@@ -99,7 +99,7 @@ def test_missing_memory_news_and_features_fail_by_name(features):
         render("p0", features, memory=[])
     with pytest.raises(PromptError, match="p3 shows no news"):
         render("p3", features, memory=[], news=NO_NEWS)
-    with pytest.raises(PromptError, match="is a prompt for headlines"):
+    with pytest.raises(PromptError, match="is a prompt for factors"):
         render("analyst", features)
 
 

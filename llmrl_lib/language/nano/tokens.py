@@ -18,6 +18,7 @@ LONGEST_TOKEN = 64  # characters: whole headlines stay several tokens, which can
 _ALONE = (
     r"\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b"  # names of fields
     r"|\b(?:LONG|SHORT|bullish|bearish|neutral)\b"
+    r"|(?<=\")(?:low|medium|high|take|leave|keep|drop|add)(?=\")"  # as values of a reply
     r"|[0-9](?![0-9]*(?:-day| days| trading days| to [0-9]+ back| back))"  # figures, but no spans of days
     r"|\n(?=\")"  # before a fenced line: each line keeps its own tokens
     r"|[-+](?=[0-9])|(?<=[0-9])\.(?=[0-9])"

@@ -15,11 +15,12 @@ from typing import Any
 
 import tomlkit
 
-from llmrl_lib.language.prompts.replies import NEWS, SCHEMAS, reply_schema
+from llmrl_lib.language.prompts.replies import NEWS, SCHEMAS, STRATEGIES, reply_schema
 from llmrl_lib.language.prompts.template import PromptError, variables
 
 STRATEGISTS = ("p0", "p1", "p2", "p3", "p4")
-BUILT_IN = (*STRATEGISTS, "analyst")
+REFINERS = ("trainer", "writer", "judge")
+BUILT_IN = (*STRATEGISTS, "analyst", *REFINERS)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Prompt:
 
 
 def load_prompt(prompt: str | Path | Prompt) -> Prompt:
-    """A prompt by its built-in name (p0 to p4, analyst) or from a .toml file; a Prompt is handed back as it is.
+    """A prompt by its built-in name (one of BUILT_IN) or from a .toml file; a Prompt is handed back as it is.
 
     Raises PromptError, naming the file and what is wrong, for a file that is no prompt, and for any other name.
     """
@@ -179,5 +180,5 @@ def _check(prompt: Prompt, file: str) -> None:
             raise PromptError(f"{file} has {name}, but no template shows it; write {{{{{name}}}}} in system or user")
         if not has and name in prompt.variables:
             raise PromptError(f"{file} shows {{{{{name}}}}}, but has none; set {name}, or take the variable out")
-    if prompt.reply != "factors" and not prompt.features:
+    if prompt.reply in STRATEGIES and not prompt.features:
         raise PromptError(f"{file} shows no feature; name some in features")

@@ -15,6 +15,14 @@ READINGS = ("bullish", "neutral", "bearish")
 SCOPES = ("company", "sector", "economy")
 LARGEST_WEIGHT = 10
 MOST_EVIDENCE, MOST_WEIGHTS, FEWEST_FACTORS, MOST_FACTORS = 8, 8, 2, 5
+STRATEGIES = ("strategy", "strategy_by_group", "strategy_by_group_and_news")  # kinds of reply that decide
+RATINGS = ("low", "medium", "high")
+CHOICES = ("take", "leave")  # of a writer
+VERDICTS = ("keep", "drop")  # of a judge, on what a prompt has
+ADDITIONS = ("add", "leave")  # and on what it has not
+FEWEST_FIELDS = 3  # of a candidate prompt
+MOST_NUMBERED = 30  # instructions that are numbered for a writer or a judge
+MOST_NEW_LINES = 3  # instructions in words of their own
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -78,12 +86,72 @@ def _factors() -> dict[str, Any]:
     return _object(factors=_list(factor, FEWEST_FACTORS, MOST_FACTORS))
 
 
+def _ratings(features: Sequence[str]) -> dict[str, Any]:
+    rating = _object(
+        value=_text("its value, copied as shown, without the unit"),
+        reason=_text("at most 20 words"),
+        reading=_choice(READINGS, "what it said about the next 20 trading days"),
+        rating=_choice(RATINGS, "how much it stood behind what was right"),
+    )
+    return _object(
+        ratings=_object(**dict.fromkeys(features, rating)),
+        rationale=_text("at most 30 words: a rule for other months, without figures"),
+    )
+
+
+def candidate_schema(features: Sequence[str], instructions: int) -> dict[str, Any]:
+    """A writer's reply: a choice for each field and for each numbered instruction."""
+    choice = _object(
+        known=_text("what is known of it, copied as shown"),
+        choice=_choice(CHOICES, "whether the next prompt has it"),
+    )
+    return _object(
+        plan=_text("at most 60 words; what is taken, what is left out"),
+        features=_object(**dict.fromkeys(features, choice)),
+        instructions=_object(**dict.fromkeys(_numbers(instructions), choice)),
+        new_instructions=_list(_text("an instruction of your own, at most 40 words"), 0, MOST_NEW_LINES),
+    )
+
+
+def criticism_schema(shown: Sequence[str], others: Sequence[str], given: Sequence[bool]) -> dict[str, Any]:
+    """A judge's reply: a verdict on each field that a prompt shows, on others, and on each instruction, `given` or not."""
+    finding = _object(
+        record=_text("how often it was right and wrong, copied"),
+        verdict=_choice(VERDICTS, "whether the prompt should go on showing it"),
+    )
+    addition = _object(
+        known=_text("what is known of it, copied as shown"),
+        verdict=_choice(ADDITIONS, "whether the prompt should show it"),
+    )
+
+    def line(has: bool) -> dict[str, Any]:
+        return _object(
+            about=_text("the field that it is about"),
+            verdict=_choice(VERDICTS if has else ADDITIONS, "what the next prompt should do with it"),
+        )
+
+    return _object(
+        findings=_object(**dict.fromkeys(shown, finding)),
+        criticism=_text("at most 80 words; what is wrong with the rationale"),
+        others=_object(**dict.fromkeys(others, addition)),
+        instructions=_object(**{number: line(has) for number, has in zip(_numbers(len(given)), given, strict=True)}),
+        new_instructions=_list(_text("an instruction of your own, at most 40 words"), 0, MOST_NEW_LINES),
+    )
+
+
+def _numbers(count: int) -> list[str]:
+    return [str(number + 1) for number in range(count)]
+
+
 SCHEMAS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "strategy": _strategy,
     "strategy_by_group": lambda features: _strategy(features, GROUPS),
     "strategy_by_group_and_news": lambda features: _strategy(features, (*GROUPS, NEWS)),
     "factors": lambda _features: _factors(),
-}  # kind of reply: its schema, given the names that evidence and weights may use
+    "ratings": _ratings,
+    "candidate": lambda features: candidate_schema(features, 0),
+    "criticism": lambda features: criticism_schema(features, (), ()),
+}  # kind of reply: its schema, given the names of the fields that it may use
 
 
 def reply_schema(reply: str, features: Sequence[str]) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from llmrl_lib.language.prompts import Prompt
 from llmrl_lib.market.features import Features, Headline
 from llmrl_lib.strategy.analyst import NO_NEWS, analyst_request
 from llmrl_lib.strategy.anonymise import Names
+from llmrl_lib.strategy.lessons.refining import judge_lessons, trainer_lessons, writer_lessons
 from llmrl_lib.strategy.lessons.replies import MOST_EVIDENCE, factors_reply, strategy_items, strategy_reply, written
 from llmrl_lib.strategy.lessons.stories import told
 from llmrl_lib.strategy.lessons.teacher import Teacher, rise_chance
@@ -93,11 +94,14 @@ def analyst_lessons(
             yield Lesson("analyst", request.messages, written(factors_reply(factors)))
 
 
-USED = ("strategist", "analyst")  # roles that the package asks for
+USED = ("strategist", "analyst", "trainer", "writer", "judge")  # roles that the package asks for
 ROLES: Mapping[str, Writer] = {  # a new role is a writer here
     "strategist": strategist_lessons,
     "analyst": analyst_lessons,
     "drill": drill_lessons,
+    "trainer": trainer_lessons,
+    "writer": writer_lessons,
+    "judge": judge_lessons,
 }
 
 

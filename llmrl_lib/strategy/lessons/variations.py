@@ -13,10 +13,14 @@ from numpy.random import Generator
 
 from llmrl_lib.language.prompts import Prompt, load_prompt
 from llmrl_lib.market.features import Features, Field
+from llmrl_lib.strategy.refinement.fields import candidate_fields
 
 UNTOUCHED = 0.5  # share of lessons whose prompt is the package's own
 SHORT = 0.5  # share of the varied prompts that are short
 MOST_IN_SHORT = 12  # fields
+REFINED = (
+    0.3  # share of varied prompts that give rules like a trainer's, and show fields that only refined prompts show
+)
 _REWORDED = (
     ("Once a month you decide", "Every month you choose"),
     ("the desk is long or short", "to be long or short"),
@@ -39,12 +43,20 @@ def varied(name: str, source: Generator, untouched: float = UNTOUCHED, short: fl
         kept = round(min(len(features), MOST_IN_SHORT if brief else 99) * source.uniform(0.2, 1.0))
         kept = max(3, kept)
         features = tuple(features[place] for place in sorted(source.choice(len(features), kept, replace=False)))
+    refined = bool(features and prompt.instructions) and source.random() < REFINED
+    if refined:
+        others = [one for one in candidate_fields() if one not in prompt.features]
+        features += tuple(str(one) for one in source.choice(others, int(source.integers(1, 5)), replace=False))
     if features and source.random() < 0.4:
         features = tuple(features[place] for place in source.permutation(len(features)))
     instructions = prompt.instructions
     if instructions:
         count = int(source.integers(1, (3 if brief else len(instructions)) + 1))
         instructions = tuple(instructions[place] for place in source.permutation(len(instructions))[:count])
+    if refined:
+        named = source.choice(features, min(len(features), int(source.integers(1, 6))), replace=False)
+        rules = tuple(rule_of(str(one), bool(source.random() < 0.5)) for one in named)
+        instructions = rules if source.random() < 0.5 else rules + instructions
     system, user = prompt.system, prompt.user
     if brief or source.random() < 0.7:
         system = _cut(system, 0.0 if brief else float(source.choice((0.0, 0.5, 0.8))), source)
@@ -63,6 +75,12 @@ def varied(name: str, source: Generator, untouched: float = UNTOUCHED, short: fl
         user=user,
         meanings=meanings,
     )
+
+
+def rule_of(feature: str, rising: bool) -> str:
+    """How to read a field, as an instruction: `rising` where high values come before rises."""
+    high, low = ("bullish", "bearish") if rising else ("bearish", "bullish")
+    return f"High {feature} is {high}, low {feature} is {low}."
 
 
 def drill(name: str, telling: Sequence[str], source: Generator) -> Prompt:

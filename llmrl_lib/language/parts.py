@@ -35,8 +35,8 @@ def token_entropies(tokens: Sequence[Token]) -> pd.DataFrame:
 def parts(text: str) -> dict[str, tuple[int, int]]:
     """First and one-past-last character of each entry of the last JSON object in `text`, by its key, in order.
 
-    An entry reaches from its key, the first one from the opening brace, to the next one. Text around the object, such as thoughts, is allowed. Empty where there
-    is no whole object.
+    An entry reaches from its key, the first one from the opening brace, to the next one. Text around the object, such as
+    thoughts, is allowed. Empty where there is no whole object.
     """
     found: dict[str, tuple[int, int]] = {}
     place = text.find("{")

@@ -33,7 +33,7 @@ def messages_of(
         raise ValueError(f"none of the {len(ordered)} strategies is of {date:%Y-%m-%d}; give a day of decision")
     bars = dataset.bars(asked.ticker)
     earlier = [strategy for strategy in ordered if strategy.date < date][-chosen.memory :] if chosen.memory else []
-    *rows, row = bars.index.get_indexer([strategy.date for strategy in (*earlier, asked)]).tolist()
+    *rows, row = bars.index.get_indexer(pd.Index([strategy.date for strategy in (*earlier, asked)])).tolist()
     known = names_of(dataset) if earlier else {}
     memory = remembered(chosen, earlier, rows, bars["close"].to_numpy("float64"), row, known)
     [known_then] = feature_table(dataset, asked.ticker, [date]).rows()

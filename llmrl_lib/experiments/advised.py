@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from llmrl_lib.experiments.adviser import has_strategies
 from llmrl_lib.experiments.runs import Run
 from llmrl_lib.language.uncertainty import alternatives_used
 from llmrl_lib.market.dataset import Dataset
@@ -32,8 +33,8 @@ def advised(run: Run, ticker: str) -> Advised:
 
     Raises ValueError for a damaged file of strategies, DatasetError and ExperimentError as `Run.dataset_of`.
     """
-    found = {prompt: tuple(run.strategies(ticker, prompt)) for prompt in run.prompts}
-    made = {prompt: strategies for prompt, strategies in found.items() if strategies}
+    named = [prompt for prompt in run.prompts if has_strategies(run.strategies_folder, prompt, ticker)]
+    made = {prompt: tuple(run.strategies(ticker, prompt)) for prompt in named}
     return Advised(ticker, run.guide if run.guide in made else "", made, run.dataset_of(ticker), run.settings)
 
 
@@ -59,8 +60,8 @@ class Advised:
     def absent(self) -> str:
         """Why there is nothing to show, as a sentence in italics; also where something is there."""
         return (
-            f"*No strategies: no language model has advised on {self.ticker} in this run. Give the `llmrl run` command again "
-            "with a model, such as `--model nano`.*"
+            f"*No strategies: no language model has advised on {self.ticker} in this run; its profile may name no prompt. "
+            'Add `prompts = ["p0"]` and `guide = "p4"` to the profile, and give the `llmrl run` command again.*'
         )
 
     @property

@@ -19,15 +19,11 @@ from llmrl_lib.language.prices import load_prices
 from llmrl_lib.language.prompts import Prompt, PromptError, load_prompt
 from llmrl_lib.market.features import feature_table
 from llmrl_lib.metrics import annual_return, max_drawdown
+from llmrl_lib.strategy.records import prompt_label
 from llmrl_lib.strategy.rendering import misread
 
 NONE = "-"
 MARKET = "market"  # the row of holding
-
-
-def prompt_label(prompt: str) -> str:
-    """What a prompt is called in tables and figures: P0 for p0."""
-    return prompt.upper() if len(prompt) == 2 else prompt
 
 
 def published_beside(run: Run, ticker: str, table: Table) -> tuple[str, dict[str, float]]:

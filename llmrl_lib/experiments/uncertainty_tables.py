@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib.evidence.bootstrap import sharpe_difference
-from llmrl_lib.evidence.calibration import calibration, reliability_table, wilson
+from llmrl_lib.evidence.calibration import calibration, wilson
 from llmrl_lib.evidence.paired import holm, paired_test
 from llmrl_lib.evidence.published import PROMPT_ENTROPY, PROMPT_PERPLEXITY
 from llmrl_lib.experiments.advised import Advised
 from llmrl_lib.experiments.runs import Run
-from llmrl_lib.experiments.strategy_tables import NONE, moves, prompt_label, published_beside
+from llmrl_lib.experiments.strategy_tables import NONE, moves, published_beside
+from llmrl_lib.strategy.records import prompt_label
 
 PUBLISHED = {"perplexity": PROMPT_PERPLEXITY, "nats": PROMPT_ENTROPY}  # column of decisions: its published table
 NAMES = {"nats": "entropy", "perplexity": "perplexity"}
@@ -149,16 +150,14 @@ def calibration_table(told: Advised) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def reliability_of(told: Advised, prompt: str = "") -> pd.DataFrame:
-    """`reliability_table` of one prompt's probability of LONG over all its decisions, by default the guiding one's; numbers.
+def forecasts_of(told: Advised) -> pd.DataFrame:
+    """Every stated probability of LONG of the guiding prompt with what came of it: probability and rose; numbers.
 
-    No rows for fewer than 12 decisions with a known outcome and probability.
+    Of the last prompt where none guides. No rows for fewer than 12.
     """
     forecasts = _forecasts(told)
-    own = forecasts[forecasts["prompt"] == (prompt or told.guide or (told.prompts[-1] if told else ""))]
-    if len(own) < FEW:
-        return pd.DataFrame(columns=["count", "forecast", "observed", "low", "high"])
-    return reliability_table(own["probability"].to_numpy(), own["rose"].to_numpy(bool))
+    own = forecasts[forecasts["prompt"] == (told.guide or (told.prompts[-1] if told else ""))]
+    return own[["date", "probability", "rose"]] if len(own) >= FEW else own[["date", "probability", "rose"]].iloc[:0]
 
 
 def _measured(told: Advised) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import date2num
@@ -22,6 +21,7 @@ from llmrl_lib.plots.style import (
     style_of,
     thousands,
 )
+from llmrl_lib.strategy.records import prompt_label
 
 OTHER_DASHES = ((0, (1, 1)), (0, (3, 1, 1, 1)), (0, (5, 1)), (0, (7, 2)), (0, (2, 2)))
 AVERAGES = {20: "#56B4E9", 50: "#0072B2", 200: "#B8860B"}  # rows: colour
@@ -33,12 +33,13 @@ def prompt_styles(prompts: Sequence[str], guide: str) -> dict[str, Style]:
     """How prompts are drawn: the guiding one is the arm that follows the model alone, the others are grey, by dash."""
     others = [prompt for prompt in prompts if prompt != guide]
     looks = {
-        prompt: Style(_label(prompt), "#777777", OTHER_DASHES[number % len(OTHER_DASHES)])
+        prompt: Style(prompt_label(prompt), "#777777", OTHER_DASHES[number % len(OTHER_DASHES)])
         for number, prompt in enumerate(others)
     }
     arm = style_of("llm_only")
     return {
-        prompt: looks.get(prompt, Style(f"{_label(prompt)}, which guides", arm.colour, arm.dash)) for prompt in prompts
+        prompt: looks.get(prompt, Style(f"{prompt_label(prompt)}, which guides", arm.colour, arm.dash))
+        for prompt in prompts
     }
 
 
@@ -72,10 +73,12 @@ def decisions_on_price(bars: pd.DataFrame, decisions: pd.DataFrame, title: str, 
 def prompt_accounts(paths: Mapping[str, pd.DataFrame], holding: pd.DataFrame, guide: str, title: str) -> Figure:
     """Equity of following each prompt over the test years, and of holding. Tables have date and equity."""
     with panels(3.2) as (figure, (axes,)):
+        ends = {}
         for prompt, look in prompt_styles(list(paths), guide).items():
             path = paths[prompt]
             width = 1.8 if prompt == guide else 1.1
             axes.plot(path["date"], path["equity"], color=look.colour, linestyle=look.dash, lw=width, label=look.label)
+            ends[prompt_label(prompt)] = float(path["equity"].iloc[-1])
         market = style_of("buy_and_hold")
         axes.plot(
             holding["date"], holding["equity"], color=market.colour, linestyle=market.dash, lw=1.3, label=market.label
@@ -83,6 +86,7 @@ def prompt_accounts(paths: Mapping[str, pd.DataFrame], holding: pd.DataFrame, gu
         axes.set(title=title, ylabel="equity, currency")
         thousands(axes)
         dates_on(axes)
+        _name_ends(axes, holding["date"].iloc[-1], ends)
         legend_below(figure)
     return figure
 
@@ -97,8 +101,14 @@ def prompt_sharpes(sharpes: pd.DataFrame, published: Mapping[str, float], label:
     rows = {prompt: len(prompts) - 1 - number for number, prompt in enumerate(prompts)}
     with panels(1.0 + 0.42 * len(prompts)) as (figure, (axes,)):
         if "market" in sharpes.index:
-            look, held = style_of("buy_and_hold"), sharpes.loc["market", "sharpe"]
-            axes.axvline(held, color=look.colour, linestyle=look.dash, linewidth=1.3, label=look.label)
+            look = style_of("buy_and_hold")
+            axes.axvline(
+                float(sharpes["sharpe"]["market"]),
+                color=look.colour,
+                linestyle=look.dash,
+                linewidth=1.3,
+                label=look.label,
+            )
         for prompt, look in prompt_styles(prompts, guide).items():
             one = sharpes.loc[prompt]
             axes.plot(
@@ -115,7 +125,7 @@ def prompt_sharpes(sharpes: pd.DataFrame, published: Mapping[str, float], label:
         )
         axes.axvline(0, color="#888888", linewidth=0.8)
         axes.set(title=title, xlabel="annual Sharpe ratio, test", yticks=list(rows.values()))
-        axes.set_yticklabels([_label(prompt) for prompt in rows])
+        axes.set_yticklabels([prompt_label(prompt) for prompt in rows])
         axes.set_ylim(-0.6, len(prompts) - 0.4)
         legend_below(figure, 1)
     return figure
@@ -147,6 +157,16 @@ def signal_over_time(decisions: pd.DataFrame, split: pd.Timestamp, title: str) -
     return figure
 
 
+def _name_ends(axes: Axes, last: pd.Timestamp, ends: Mapping[str, float]) -> None:
+    """Names lines at their right ends, lowest first, each at least a line of text above the one before."""
+    low, high = axes.get_ylim()
+    apart, free = 0.06 * (high - low), low
+    for name, end in sorted(ends.items(), key=lambda item: item[1]):
+        free = max(end, free)
+        axes.annotate(name, (float(date2num(last)), free), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        free += apart
+
+
 def _mark_decisions(axes: Axes, closes: pd.Series, decisions: pd.DataFrame) -> None:
     room = 0.05 * (closes.max() - closes.min())
     for side, marker, colour, label in SIDES:
@@ -161,14 +181,10 @@ def _act(axes: Axes, dates: pd.DatetimeIndex, decisions: pd.DataFrame, colour: s
     """A bar for every decision over the rows on which it is in force."""
     days = date2num(dates)
     for date, value in zip(decisions["date"], decisions["signal"], strict=True):
-        start = dates.get_loc(date) + 1
+        start = int(dates.searchsorted(date)) + 1
         if start < len(days):
             end = min(start + every, len(days) - 1)
             axes.fill_between([days[start], days[end]], 0, value, color=colour, alpha=0.55, linewidth=0)
-
-
-def _label(prompt: str) -> str:
-    return prompt.upper() if len(prompt) == 2 else prompt
 
 
 def _interval(prompt: str, guide: str) -> str:
@@ -176,4 +192,4 @@ def _interval(prompt: str, guide: str) -> str:
 
 
 def _dot(prompt: str, guide: str) -> str:
-    return f"{_label(prompt)}, which guides" if prompt == guide else "_"
+    return f"{prompt_label(prompt)}, which guides" if prompt == guide else "_"

@@ -15,7 +15,7 @@ from llmrl_lib.plots.style import legend_below, panels, percent
 from llmrl_lib.strategy.records import Strategy
 
 COLUMNS = 90  # of the map of entropy
-LEAST_COLUMNS = 4  # of a part of the reply
+LEAST_COLUMNS = 9  # of a part of the reply
 RAMP = "cividis"  # from dark to light, the same to every colour vision
 INK = "#222222"
 
@@ -63,8 +63,9 @@ def uncertainty_spreads(decisions: pd.DataFrame, measures: Mapping[str, str], gu
 def entropy_map(strategies: Sequence[Strategy], title: str) -> Figure:
     """Entropy along the tokens of each reply, a row per decision in order of time, its parts side by side.
 
-    Every part of the reply has as many columns as its share of tokens; the tokens of a part are spread over them evenly, so that
-    a column is the same place in every row. Replies that are no JSON object are left out. Raises ValueError for none left.
+    Every part of the reply has as many columns as its share of tokens, but enough to be seen; its tokens are spread over them
+    evenly, so that a column is the same place in every row. Replies that are no JSON object are left out. Raises ValueError
+    where none is left.
     """
     replies = [
         table for one in strategies if one.tokens for table in [token_entropies(one.tokens)] if table["part"].any()
@@ -92,26 +93,29 @@ def entropy_map(strategies: Sequence[Strategy], title: str) -> Figure:
     return figure
 
 
-def reliability(table: pd.DataFrame, title: str) -> Figure:
-    """How often the share rose where the model gave it such a probability, and how many decisions each point stands for.
+def reliability(table: pd.DataFrame, forecasts: pd.DataFrame, title: str) -> Figure:
+    """How often the share rose where the model gave it such a probability, and below which probabilities it gave.
 
-    `table` as of `reliability_table`: count, forecast, observed, and the limits low and high that a calibrated model keeps.
+    `table` as of `reliability_table`: forecast, observed, and the limits low and high that a calibrated model keeps;
+    `forecasts` have probability and rose (bool), a row per decision.
     """
-    with panels(3.0, 1.0) as (figure, (axes, counts)):
+    with panels(3.0, 1.1) as (figure, (axes, stated)):
         forecast = table["forecast"].to_numpy(float)
-        low, high = min(forecast.min() - 0.05, 0.4), max(forecast.max() + 0.05, 0.6)
+        values, rose = forecasts["probability"].to_numpy(float), forecasts["rose"].to_numpy(bool)
+        low, high = min(values.min() - 0.02, 0.4), max(values.max() + 0.02, 0.6)
         axes.plot([low, high], [low, high], color="#888888", linewidth=1.0, label="as stated")
         axes.vlines(
             forecast, table["low"], table["high"], color="#BBBBBB", linewidth=7, alpha=0.8,
             label="where 95% of calibrated models of as many decisions lie",
         )  # fmt: skip
         axes.plot(forecast, table["observed"], "o", color="#009E73", markersize=8, label="observed")
-        width = 0.6 * (np.diff(forecast).min() if len(forecast) > 1 else 0.05)
-        counts.bar(forecast, table["count"], width=width, color="#8A8A8A")
+        edges = np.linspace(low, high, 31).tolist()
+        stated.hist([values[rose], values[~rose]], edges, stacked=True, color=["#8A8A8A", "white"], edgecolor="#666666",
+                    linewidth=0.6, label=["months in which it rose", "in which it fell"])  # fmt: skip
         axes.set(title=title, ylabel="share of months\nin which it rose", ylim=(-0.03, 1.03), xlim=(low, high))
-        counts.set(xlabel="stated probability of LONG, mean of a group", ylabel="months")
-        counts.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        for side in (axes.yaxis, axes.xaxis, counts.xaxis):
+        stated.set(xlabel="stated probability of LONG", ylabel="months")
+        stated.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        for side in (axes.yaxis, axes.xaxis, stated.xaxis):
             side.set_major_formatter(percent)
         figure.align_ylabels()
         legend_below(figure, 1)
@@ -133,14 +137,9 @@ def hits_by_confidence(hits: pd.DataFrame, guide: str, title: str) -> Figure:
             axes.vlines(x, own["low"], own["high"], color=look.colour, linestyle=look.dash, linewidth=1.6)
             marker = "o" if prompt == guide else ("s", "D", "^", "v", "P")[prompts.index(prompt) % 5]
             axes.plot(x, own["right"], marker, color=look.colour, markersize=7, label=look.label)
-            axes.hlines(
-                own["rose"],
-                x - 0.06,
-                x + 0.06,
-                color=INK,
-                lw=1.6,
-                label="LONG throughout" if shift == shifts[0] else "_",
-            )
+        some = hits[hits["confidence"] > 0]
+        place = some["confidence"] + some["prompt"].map(dict(zip(prompts, shifts, strict=True)))
+        axes.hlines(some["rose"], place - 0.06, place + 0.06, color=INK, lw=1.6, label="LONG throughout, same months")
         axes.axhline(0.5, color="#888888", linewidth=0.8)
         axes.set(title=title, xlabel="stated confidence", ylabel="share right", ylim=(-0.03, 1.03), xlim=(0.5, 3.5))
         axes.set_xticks([1, 2, 3], ["1, low", "2, medium", "3, high"])

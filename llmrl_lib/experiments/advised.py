@@ -57,6 +57,18 @@ class Advised:
         return tuple(self.strategies)
 
     @property
+    def main(self) -> str:
+        """The prompt that is looked at closely: the guiding one, the last one where none guides; blank without any."""
+        return self.guide or next(reversed(self.prompts), "")
+
+    @property
+    def main_strategies(self) -> tuple[Strategy, ...]:
+        """Those of the main prompt and its first draw, by date."""
+        made = self.strategies.get(self.main, ())
+        first = min((one.draw for one in made), default=0)
+        return tuple(sorted((one for one in made if one.draw == first), key=lambda one: one.date))
+
+    @property
     def absent(self) -> str:
         """Why there is nothing to show, as a sentence in italics; also where something is there."""
         return (

@@ -38,6 +38,24 @@ def published_beside(run: Run, ticker: str, table: Table) -> tuple[str, dict[str
     return label, {name.lower(): value for name, value in row.items()}
 
 
+def prompts_table(told: Advised) -> pd.DataFrame:
+    """What each prompt shows and when it decided: a row per prompt, text; a dash for the user's own prompts."""
+    rows = {}
+    for name, strategies in told.strategies.items():
+        prompt, dates = known_prompt(name, strategies[0].prompt_digest), [one.date for one in strategies]
+        rows[prompt_label(name)] = {
+            "fields": str(len(prompt.features)) if prompt else NONE,
+            "remembers": (f"{prompt.memory} decisions" if prompt.memory else "nothing") if prompt else NONE,
+            "by groups": "yes" if strategies[0].findings else "no",
+            "news": "no" if strategies[0].factors is None else "yes",
+            "decisions": str(len(set(dates))),
+            "first": f"{min(dates):%Y-%m-%d}",
+            "last": f"{max(dates):%Y-%m-%d}",
+            "guides": "yes" if name == told.guide else "no",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def prompt_sharpes(told: Advised) -> pd.DataFrame:
     """The annual Sharpe ratio of following each prompt over the test years, and of holding: numbers, a row per prompt.
 
@@ -57,11 +75,14 @@ def prompt_sharpes(told: Advised) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def sharpe_table(run: Run, told: Advised) -> pd.DataFrame:
-    """Table III for one ticker: each prompt's test Sharpe ratio with its interval, less holding, and as published."""
-    label, published = published_beside(run, told.ticker, PROMPT_SHARPE)
+def sharpe_table(run: Run, ticker: str, sharpes: pd.DataFrame) -> pd.DataFrame:
+    """Table III for one ticker: each prompt's test Sharpe ratio with its interval, less holding, and as published.
+
+    `sharpes` as of `prompt_sharpes`.
+    """
+    label, published = published_beside(run, ticker, PROMPT_SHARPE)
     rows = {}
-    for prompt, found in prompt_sharpes(told).iterrows():
+    for prompt, found in sharpes.iterrows():
         known = published.get("benchmark" if prompt == MARKET else str(prompt))
         rows[prompt_label(str(prompt))] = {
             "Sharpe": _number(found["sharpe"]),

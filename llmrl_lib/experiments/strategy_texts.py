@@ -20,6 +20,7 @@ from llmrl_lib.strategy.records import Strategy, prompt_label
 
 _PAPER = "color:#111;background:#fafafa;border:1px solid #ccc;padding:.6em .8em;border-radius:4px"
 _WORDS = f"white-space:pre-wrap;overflow-wrap:anywhere;font-size:.8em;line-height:1.35;margin:.3em 0;{_PAPER}"
+_ROLL = "max-height:32em;overflow:auto"
 _SURE, _UNSURE = (255, 255, 255), (230, 159, 0)  # from white to orange, black letters on both
 READ = {"system": "told once (system)", "user": "told of the day (user)"}
 
@@ -30,7 +31,7 @@ def a_day(told: Advised, day: str = "") -> pd.Timestamp:
     Raises ValueError for a day before the first or after the last decision of the test years.
     """
     made = told.decisions
-    own = made[(made["prompt"] == (told.guide or told.prompts[-1])) & (made["split"] == "test")]["date"].sort_values()
+    own = made[(made["prompt"] == told.main) & (made["split"] == "test")]["date"].sort_values()
     if not day:
         return pd.Timestamp(own.iloc[len(own) // 2])
     chosen = pd.Timestamp(day)
@@ -40,7 +41,7 @@ def a_day(told: Advised, day: str = "") -> pd.Timestamp:
 
 
 def prompts_in_full(told: Advised, day: pd.Timestamp) -> Any:
-    """What each prompt's last question on or before `day` was, word for word: the guiding one open, the others to be opened."""
+    """What each prompt last asked on or before `day`, word for word: the guiding one open, the others to be opened."""
     shown = []
     for name, strategy in told.in_force(day).items():
         prompt = known_prompt(name, strategy.prompt_digest)
@@ -51,21 +52,20 @@ def prompts_in_full(told: Advised, day: pd.Timestamp) -> Any:
             made = [one for one in told.strategies[name] if one.draw == strategy.draw]
             messages = messages_of(told.dataset, prompt, made, strategy.date)
             body = "".join(
-                f"<p><b>{READ.get(one.role, one.role)}</b></p><pre style='{_WORDS}'>{html.escape(one.content)}</pre>"
+                f"<p><b>{READ.get(one.role, one.role)}</b></p><pre style='{_WORDS};{_ROLL}'>{html.escape(one.content)}</pre>"
                 for one in messages
             )
             head += f", {sum(len(one.content.split()) for one in messages):,} words"
-        is_open = " open" if name == (told.guide or told.prompts[-1]) else ""
+        is_open = " open" if name == told.main else ""
         shown.append(f"<details{is_open}><summary><b>{html.escape(head)}</b></summary>{body}</details>")
     return _html("".join(shown))
 
 
 def month_in_words(told: Advised, day: pd.Timestamp) -> Any:
     """What each prompt advised on or before `day` and why, with what came of it: HINDSIGHT, labelled so."""
-    table = told.decisions.set_index(["prompt", "date", "draw"])
-    shown = []
+    table, shown = told.followed, []
     for name, strategy in told.in_force(day).items():
-        row = table.loc[(name, strategy.date, strategy.draw)]
+        row = table[(table["prompt"] == name) & (table["date"] == strategy.date)].iloc[0]
         chance = "" if math.isnan(row["probability"]) else f", probability of LONG {row['probability']:.0%}"
         head = f"{prompt_label(name)}: {strategy.side}, confidence {strategy.confidence} of 3{chance}"
         said = [f"<p>{html.escape(strategy.rationale)}</p>", _evidence(strategy), _findings(strategy)]
@@ -74,7 +74,7 @@ def month_in_words(told: Advised, day: pd.Timestamp) -> Any:
         )
         said.append(f"<p><b>Weights (1 to 10):</b> {html.escape(weights)}.</p>{_factors(strategy)}")
         said.append(f"<p><b>Hindsight:</b> {_came_of_it(strategy, row)}</p>")
-        is_open = " open" if name == (told.guide or told.prompts[-1]) else ""
+        is_open = " open" if name == told.main else ""
         date = f"{strategy.date:%Y-%m-%d}"
         shown.append(
             f"<details{is_open}><summary><b>{html.escape(head)}</b> ({date})</summary>"
@@ -88,7 +88,7 @@ def reply_by_entropy(told: Advised, day: pd.Timestamp) -> Any:
 
     The same in figures where a pointer rests on a token. None where it has no log-probabilities.
     """
-    strategy = told.in_force(day).get(told.guide or told.prompts[-1])
+    strategy = told.in_force(day).get(told.main)
     if strategy is None or not strategy.tokens:
         return None
     tokens = token_entropies(strategy.tokens)
@@ -130,7 +130,8 @@ def _factors(strategy: Strategy) -> str:
     if strategy.factors is None:
         return ""
     lines = "".join(
-        f"<li>{html.escape(item.scope)}: {html.escape(item.factor)} (sentiment {item.sentiment:+d}, impact {item.impact})</li>"
+        f"<li>{html.escape(item.scope)}: {html.escape(item.factor)} "
+        f"(sentiment {item.sentiment:+d}, impact {item.impact})</li>"
         for item in strategy.factors
     )
     return f"<p><b>Told by the analyst of the headlines:</b></p><ul>{lines}</ul>"
@@ -140,7 +141,8 @@ def _came_of_it(strategy: Strategy, row: pd.Series) -> str:
     if math.isnan(row["outcome"]):
         return "the 20 trading days in which it counts are not over at the end of the data."
     verdict = "right" if row["right"] else "wrong"
-    return f"the share returned {row['outcome']:+.1%} over the 20 trading days in which it counts: {strategy.side} was {verdict}."
+    returned = f"the share returned {row['outcome']:+.1%} over the 20 trading days in which it counts"
+    return f"{returned}: {strategy.side} was {verdict}."
 
 
 def _html(text: str) -> Any:

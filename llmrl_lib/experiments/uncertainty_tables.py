@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib.evidence.bootstrap import sharpe_difference
-from llmrl_lib.evidence.calibration import calibration, wilson
+from llmrl_lib.evidence.calibration import calibration, reliability_table, wilson
 from llmrl_lib.evidence.paired import holm, paired_test
 from llmrl_lib.evidence.published import PROMPT_ENTROPY, PROMPT_PERPLEXITY
 from llmrl_lib.experiments.advised import Advised
@@ -60,7 +60,7 @@ def differences_table(told: Advised, level: float = 0.05) -> pd.DataFrame:
     """
     if len(told.prompts) < 2:
         return pd.DataFrame()
-    last = told.guide or told.prompts[-1]
+    last = told.main
     rows: dict[str, dict[str, Any]] = {}
     for other in (prompt for prompt in told.prompts if prompt != last):
         pair = f"{prompt_label(last)} - {prompt_label(other)}"
@@ -156,8 +156,16 @@ def forecasts_of(told: Advised) -> pd.DataFrame:
     Of the last prompt where none guides. No rows for fewer than 12.
     """
     forecasts = _forecasts(told)
-    own = forecasts[forecasts["prompt"] == (told.guide or (told.prompts[-1] if told else ""))]
+    own = forecasts[forecasts["prompt"] == told.main]
     return own[["date", "probability", "rose"]] if len(own) >= FEW else own[["date", "probability", "rose"]].iloc[:0]
+
+
+def reliability_of(told: Advised) -> pd.DataFrame:
+    """`reliability_table` of `forecasts_of`: numbers, a row per group of decisions; without rows where that has none."""
+    own = forecasts_of(told)
+    if not len(own):
+        return pd.DataFrame(columns=["count", "forecast", "observed", "low", "high"])
+    return reliability_table(own["probability"].to_numpy(), own["rose"].to_numpy(bool))
 
 
 def _measured(told: Advised) -> pd.DataFrame:

@@ -128,7 +128,7 @@ def test_one_who_knows_the_outcome_is_always_right_and_has_skill(told: Advised) 
         token = one.tokens[0]
         tokens = (
             replace(token, text='{"direction": "', logprob=0.0, top=(('{"direction": "', 0.0),)),
-            replace(token, text=other, logprob=-0.01, top=((other, np.log(0.99)), (side, np.log(0.01)))),
+            replace(token, text=side, logprob=np.log(0.99), top=((side, np.log(0.99)), (other, np.log(0.01)))),
             replace(token, text='"}', logprob=0.0, top=(('"}', 0.0),)),
         )
         return replace(one, direction=direction, tokens=tokens)
@@ -139,7 +139,8 @@ def test_one_who_knows_the_outcome_is_always_right_and_has_skill(told: Advised) 
     assert (hits["right"] == 1.0).all()
     table = uncertainty_tables.calibration_table(found)
     assert {"P0, test", "P1, training", "P1, test"} == set(table.index)
-    assert set(table["skill"]) == {"100.0%"} or (table["Brier"].astype(float) < 0.001).all()
+    assert (set(table["Brier"]), set(table["error"])) == ({"0.000"}, {"0.010"})
+    assert set(table["reliability"]) == {"0.000"}
     forecasts = uncertainty_tables.forecasts_of(found)
     assert ((forecasts["probability"] > 0.5) == forecasts["rose"]).all()
 

@@ -71,6 +71,9 @@ def test_equal_probabilities_share_a_bin_and_few_forecasts_have_few_bins() -> No
     table = reliability_table([0.3] * 30 + [0.6] * 30, [0, 1] * 30)
     assert list(table["count"]) == [30, 30]
     assert list(table["forecast"]) == pytest.approx([0.3, 0.6])
+    for share in (3, 12, 21):  # two values stay apart, however often each was stated
+        table = reliability_table([0.01] * share + [0.99] * (24 - share), [0] * share + [1] * (24 - share), bins=2)
+        assert list(table["count"]) == [share, 24 - share]
     assert len(reliability_table(*forecasts(0, 26))) == 2
     assert len(reliability_table(*forecasts(0, 5))) == 1
     assert len(reliability_table(*forecasts(0, 2000))) == 10

@@ -54,6 +54,7 @@ _HOME = {  # public name: the module that holds it
     "open_run": "llmrl_lib.experiments",
     "run_arm": "llmrl_lib.experiments",
     "compare_arms": "llmrl_lib.experiments.comparisons",
+    "advised": "llmrl_lib.experiments.advised",
     "ExperimentError": "llmrl_lib.experiments",
     "audit": "llmrl_lib.experiments.auditing",
     "Audit": "llmrl_lib.evidence.audit",
@@ -64,6 +65,9 @@ _MODULES = {  # public modules
     "plots": "llmrl_lib.plots",
     "published": "llmrl_lib.evidence.published",
     "tables": "llmrl_lib.experiments.tables",
+    "strategy_tables": "llmrl_lib.experiments.strategy_tables",
+    "strategy_texts": "llmrl_lib.experiments.strategy_texts",
+    "uncertainty_tables": "llmrl_lib.experiments.uncertainty_tables",
 }
 
 __all__ = sorted([*_HOME, *_MODULES])

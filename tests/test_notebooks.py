@@ -1,9 +1,12 @@
 """The notebooks as committed: their form, and what their checked cells print on a small run."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +146,52 @@ def test_the_data_notebook_fails_loudly_on_a_look_ahead(bare_run: Path, monkeypa
     monkeypatch.setattr(table, "_option_fields", leaky)
     with pytest.raises(ll.LookAheadError, match="values knew the future: hv_20d on"):
         _shown(nbformat.read(ROOT / "notebooks" / "01_data.ipynb", as_version=4), bare_run, "PLAIN")
+
+
+ADVICE = ("02_prompting", "03_uncertainty")
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_the_notebooks_of_advice_say_that_there_is_none(bare_run: Path, name: str) -> None:
+    shown = _shown(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4), bare_run, "PLAIN")
+    sentences = [result.data for result in shown if isinstance(result, Markdown)]
+    assert not any(isinstance(result, Figure) for result in shown)
+    assert len(sentences) >= 6
+    assert all(sentence.startswith(("*No strategies: ", "*No replies", "*Nothing", "*Not")) for sentence in sentences)
+
+
+@pytest.mark.parametrize("name", ADVICE)
+@pytest.mark.parametrize("lacking", ["log-probabilities", "p0", "guide"])
+def test_the_notebooks_of_advice_make_do_with_what_there_is(
+    smoke_run: Path, tmp_path: Path, name: str, lacking: str
+) -> None:
+    folder = shutil.copytree(smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("book", "notebooks"))
+    about = (
+        (folder / "run.toml")
+        .read_text()
+        .replace(
+            Path(os.path.relpath(ROOT / "data" / "embedded", smoke_run.resolve())).as_posix(),
+            str(ROOT / "data" / "embedded"),
+        )
+    )
+    (folder / "run.toml").write_text(about)
+    if lacking == "p0":
+        shutil.rmtree(folder / "strategies" / "p0-1")
+    if lacking == "guide":
+        shutil.rmtree(folder / "strategies" / "p1-1")
+    for place in (folder / "strategies").glob("*/KSTV.jsonl") if lacking == "log-probabilities" else ():
+        ll.write_strategies([replace(one, tokens=()) for one in ll.read_strategies(place)], place)
+    shown = _shown(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4), folder, "KSTV")
+    sentences = [result.data for result in shown if isinstance(result, Markdown)]
+    figures = sum(isinstance(result, Figure) for result in shown)
+    if name == "02_prompting":
+        assert (figures, sentences) == (3, [])
+    elif lacking == "log-probabilities":
+        assert figures == 2
+        assert all(sentence.startswith("*No log-probabilities") for sentence in sentences)
+    else:
+        assert figures == 5
+        assert sentences == ["*Nothing to compare: it takes two prompts.*"]
 
 
 def _shown(notebook: Any, run_folder: Path, ticker: str) -> list[Any]:

@@ -29,6 +29,7 @@ RECORDS = (
     "llmrl_lib.strategy.memory:Recalled",
     "llmrl_lib.experiments:Run",
     "llmrl_lib.experiments:Arm",
+    "llmrl_lib.experiments.advised:Advised",
     "llmrl_lib.settings:Profile",
 )
 HEAD = """# Programming interface

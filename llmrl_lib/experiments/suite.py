@@ -36,7 +36,7 @@ from llmrl_lib.settings import Profile
 if TYPE_CHECKING:
     from llmrl_lib.trading.tdqn import Progress
 
-TICKER_NOTEBOOKS = ("01_data", "05_guided_ddqn")
+TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
 RUN_NOTEBOOKS = ("06_results",)
 MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
 

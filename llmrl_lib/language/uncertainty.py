@@ -61,8 +61,12 @@ def reply_entropy(tokens: Sequence[Token], among: Sequence[Token] | None = None)
 
     K is 5, or what the server gave at most where that is less, so that both ends of the scale are reached either way.
     """
-    given = max((len(token.top) for token in tokens), default=0)
-    return normalised_entropy(alternatives_of(tokens if among is None else among), max(1, min(ALTERNATIVES, given)))
+    return normalised_entropy(alternatives_of(tokens if among is None else among), alternatives_used(tokens))
+
+
+def alternatives_used(tokens: Sequence[Token]) -> int:
+    """K for a reply: 5, or what the server gave at most where that is less, and at least 1."""
+    return max(1, min(ALTERNATIVES, max((len(token.top) for token in tokens), default=0)))
 
 
 class Decision(NamedTuple):

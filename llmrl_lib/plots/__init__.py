@@ -6,7 +6,9 @@ from llmrl_lib.plots.features import coverage, indicators
 from llmrl_lib.plots.invented import hidden_drift, information_coefficients
 from llmrl_lib.plots.markets import daily_returns, memory, price_and_volume
 from llmrl_lib.plots.results import replication, sharpe_by_arm
+from llmrl_lib.plots.strategies import decisions_on_price, prompt_accounts, prompt_sharpes, signal_over_time
 from llmrl_lib.plots.style import STYLES, Style, style_of
+from llmrl_lib.plots.uncertainty import entropy_map, hits_by_confidence, reliability, uncertainty_spreads
 
 __all__ = [
     "STYLES",
@@ -14,17 +16,25 @@ __all__ = [
     "cost_sweep",
     "coverage",
     "daily_returns",
+    "decisions_on_price",
     "drawdowns",
+    "entropy_map",
     "equity_curves",
     "hidden_drift",
+    "hits_by_confidence",
     "indicators",
     "information_coefficients",
     "learning_curve",
     "memory",
     "price_and_volume",
+    "prompt_accounts",
+    "prompt_sharpes",
     "q_values",
+    "reliability",
     "replication",
     "sharpe_by_arm",
+    "signal_over_time",
     "style_of",
     "trades",
+    "uncertainty_spreads",
 ]

@@ -119,6 +119,11 @@ def _one_of(value: Any, allowed: Sequence[int]) -> int:
     return int(value)
 
 
+def prompt_label(prompt: str) -> str:
+    """What a prompt is called in tables and figures: P0 for p0, its name for one of the user's own."""
+    return prompt.upper() if len(prompt) == 2 else prompt
+
+
 def strategy_frame(strategies: Iterable[Strategy]) -> pd.DataFrame:
     """A row per strategy, with the measures of its certainty; NaN where there are no log-probabilities, and for
     perplexity where one token was too unlikely to be measured.

@@ -8,7 +8,7 @@ memory all at once. No request depends on anything later than its date.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,11 @@ from llmrl_lib.language.prompts import Prompt, load_prompt
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.market.features import Features, feature_table
 from llmrl_lib.strategy.analyst import NO_NEWS, analyst_request, factors_from_reply
-from llmrl_lib.strategy.anonymise import Names, names_of, without_known_names
-from llmrl_lib.strategy.memory import EVERY, recall
+from llmrl_lib.strategy.anonymise import Names, names_of
+from llmrl_lib.strategy.asked import remembered
+from llmrl_lib.strategy.memory import EVERY
 from llmrl_lib.strategy.records import Factor, Strategy, strategy_from_reply
-from llmrl_lib.strategy.rendering import LONGEST_MEMORY, render
+from llmrl_lib.strategy.rendering import render
 
 DRAWN_TEMPERATURE = 0.7  # of several draws; a single one is deterministic, at temperature 0
 MAX_TOKENS = 2048  # of a reply
@@ -172,20 +173,11 @@ class _Chain:
     broken: bool = False
 
     def request(self, place: int, prompt: Prompt, asked: Ask, draws: int, factors: Sequence[Factor] | None) -> Request:
-        memory = None
-        if prompt.memory:
-            earlier = sorted(self.made)[-prompt.memory :]
-            rows = [self.plan.rows[past] for past in earlier]
-            row = self.plan.rows[place]
-            told = [self._nameless(self.made[past]) for past in earlier]
-            memory = recall(told, rows, self.plan.closes[: row + 1], row)
+        earlier = sorted(self.made)[-prompt.memory :] if prompt.memory else []
+        made, rows = [self.made[past] for past in earlier], [self.plan.rows[past] for past in earlier]
+        memory = remembered(prompt, made, rows, self.plan.closes, self.plan.rows[place], self.known)
         messages = render(prompt, self.plan.features[place], memory, factors)
         return Request(tuple(messages), asked.sampling(prompt, self.draw, draws))
-
-    def _nameless(self, strategy: Strategy) -> Strategy:
-        """As it is remembered: a model that guessed who or when does not pass it on to its next decisions."""
-        [rationale] = without_known_names([strategy.rationale], strategy.ticker, self.known, LONGEST_MEMORY)
-        return replace(strategy, rationale=rationale)
 
 
 _Batch = list[tuple[_Chain, int]]

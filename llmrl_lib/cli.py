@@ -100,7 +100,7 @@ def run(
     tickers: Annotated[
         str | None, typer.Option(help="Tickers, separated by commas; all of the dataset by default.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="smoke, quick, paper, or a .toml file.")] = "quick",
+    profile: Annotated[str, typer.Option(help="smoke, quick, paper, ablations, or a .toml file.")] = "quick",
     jobs: Annotated[int, typer.Option(help="Processes at once; 0 means one per processor.", min=0)] = 0,
     model: Annotated[str, typer.Option(help="What advises: nano, a folder, or the server's name for it.")] = "nano",
     base_url: Annotated[str, typer.Option(help="Server that speaks the OpenAI chat protocol; OpenAI by default.")] = "",

@@ -176,9 +176,8 @@ def test_the_labels_of_shares_and_of_money_say_where_their_ticks_are(reach: floa
 
 
 def test_an_arm_has_one_name_in_figures_and_tables() -> None:
-    assert {arm: tables.arm_label(arm) for arm in plots.STYLES} == {
-        arm: style.label for arm, style in plots.STYLES.items()
-    }
+    for arm in (*plots.STYLES, "oracle_055", "placebo_shifted_5"):
+        assert tables.arm_label(arm) == plots.style_of(arm).label
 
 
 def test_the_replication_figure_has_a_row_per_ticker_and_leaves_out_the_unknown() -> None:

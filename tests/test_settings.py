@@ -75,7 +75,7 @@ def test_numbers_of_numpy_are_numbers_and_quirks_are_true_or_false() -> None:
 
 
 def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match="there is no profile 'huge'; choose one of paper, quick, smoke"):
+    with pytest.raises(SettingsError, match="there is no profile 'huge'; choose one of ablations, paper, quick, smoke"):
         load_profile("huge")
 
 

@@ -25,7 +25,13 @@ SHOWN = {  # metric: column title and format
     "turnover": ("turnover", "{:.1f}"),
     "exposure": ("exposure", "{:.0%}"),
 }
-LABELS = {"unguided": "TDQN, unguided", "guided": "TDQN, guided", "llm_only": "LLM only", "flag_trader": "FLAG-Trader"}
+LABELS = {
+    "unguided": "TDQN, unguided",
+    "guided": "TDQN, guided",
+    "llm_only": "LLM only",
+    "flag_trader": "FLAG-Trader",
+    "oracle": "oracle (hindsight)",
+}
 BENCHMARK_DATES = {"train_start": "2012-01-01", "split": "2018-01-01", "end": "2020-01-01"}
 BENCHMARK_SETTINGS = ("state_length", "low_pass", "cash", "cost_rate", "short_margin", "quirks")
 ALIKE = 0.1  # buy and hold's Sharpe ratio may differ by so much between two sources of the same bars
@@ -35,6 +41,9 @@ NEARLY = 0.95  # share of days on one side from which an agent counts as nearly 
 
 def arm_label(arm: str) -> str:
     """What an arm is called in tables: the name that figures give it."""
+    first, _, rest = arm.partition("_")
+    if first == "oracle" and rest.isdigit():
+        return f"oracle, right {int(rest)}% (hindsight)"
     return LABELS.get(arm, arm.replace("_", " "))
 
 

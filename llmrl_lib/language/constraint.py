@@ -1,13 +1,15 @@
 """Holds a reply to its JSON schema token by token: which tokens of a vocabulary can go on to a valid reply (llguidance).
 
 Replies have one space after commas and colons and no other white space between values, so that no model can lose itself in
-blanks.
+blanks; and free text is held to the number of words that its description allows, at seven characters a word, so that a small
+model that has lost itself in a sentence still comes to the end of its reply.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,9 @@ from llguidance.hf import from_tokenizer
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
+
+LETTERS_A_WORD, LONGEST_TEXT = 7, 1000  # characters, the latter where a description names no number of words
+_WORDS = re.compile(r"at most (\d+) words")
 
 _FORM: JsonCompileOptions = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
@@ -32,7 +37,7 @@ class Vocabulary:
 
     def constraint(self, schema: Mapping[str, Any]) -> Constraint:
         """A fresh constraint of a schema. Raises ValueError for a schema that cannot be held."""
-        text = json.dumps(dict(schema), ensure_ascii=False)
+        text = json.dumps(bounded(schema), ensure_ascii=False)
         if text not in self._grammars:
             grammar = LLMatcher.grammar_from_json_schema(text, overrides=_FORM)
             if defect := LLMatcher.validate_grammar(grammar, self._tokens):
@@ -51,6 +56,19 @@ class Vocabulary:
         if found:
             found[-1] += decoder.decode(b"", final=True)
         return found
+
+
+def bounded(schema: Any) -> Any:
+    """The schema with a largest length for every text that it leaves free."""
+    if isinstance(schema, list):
+        return [bounded(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    found = {name: bounded(value) for name, value in schema.items()}
+    if found.get("type") == "string" and not {"enum", "const", "pattern", "format", "maxLength"} & set(found):
+        words = _WORDS.search(str(found.get("description", "")))
+        found["maxLength"] = LETTERS_A_WORD * int(words[1]) if words else LONGEST_TEXT
+    return found
 
 
 class Constraint:

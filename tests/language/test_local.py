@@ -18,6 +18,7 @@ from llmrl_lib.language.chat import (
     reply_from_record,
     reply_to_record,
 )
+from llmrl_lib.language.constraint import bounded
 from llmrl_lib.language.local import LocalChat, _shared_beginning
 from llmrl_lib.language.nano.tokens import END, for_transformers, train_tokenizer
 from llmrl_lib.language.nano.training import NanoSettings, architecture
@@ -199,6 +200,17 @@ def test_the_schemas_of_all_built_in_prompts_can_be_held(chat):
     for name in ("p0", "p1", "p2", "p3", "p4", "analyst"):
         constraint = chat._vocabulary.constraint(load_prompt(name).schema)
         assert 0 < int(constraint.allowed(chat._ends).sum()) < chat._vocabulary.size
+
+
+def test_free_text_ends_where_its_description_says(chat):
+    """A random model knows no end of a sentence; the reply comes to its own all the same."""
+    text = {"type": "string", "description": "at most 3 words"}
+    schema = {"type": "object", "properties": {"said": text}, "required": ["said"], "additionalProperties": False}
+    requests = [asked("x", schema=schema, temperature=1.0, draw=draw, max_tokens=120) for draw in range(8)]
+    assert all(len(reply.parsed["said"]) <= 21 for reply in answers(chat, requests))
+    assert bounded({"type": "string"})["maxLength"] == 1000
+    assert bounded({"type": "string", "enum": ["a"]}) == {"type": "string", "enum": ["a"]}
+    assert bounded(bounded(schema)) == bounded(schema)
 
 
 def test_free_text_of_several_bytes_a_character_is_whole(chat):

@@ -3,7 +3,8 @@
     python benchmarks/record.py runs/NAME results/NAME
 
 Copied for every arm: manifest.json, settings.toml, metrics.csv, performance.csv, and of the trajectories the test days'
-actions and positions alone: prices and everything that follows from them stay behind.
+actions and positions alone: prices and everything that follows from them stay behind. What needs them is made now:
+comparisons.csv, with intervals over days, and audit.json for every ticker with a guided arm.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from llmrl_lib.evidence.audit import write_audit
 from llmrl_lib.experiments import open_run
+from llmrl_lib.experiments.auditing import audit
+from llmrl_lib.experiments.comparisons import RECORDED, comparison_table
 from llmrl_lib.experiments.folders import write_toml, write_whole
 
 SMALL = ("manifest.json", "settings.toml", "metrics.csv", "performance.csv")
@@ -33,6 +37,12 @@ def main() -> None:
             decisions = paths.loc[paths["split"] == "test", KEPT]
             decisions.to_csv(folder / "decisions.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
             print(f"{ticker} {name}: kept in {folder}")
+        if "guided" in run.arms(ticker):
+            write_audit(audit(run, ticker), place / ticker / "audit.json")
+            print(f"{ticker}: audited")
+    table = comparison_table(run)
+    if len(table):
+        write_whole(place / RECORDED, lambda part: part.write_text(table.to_csv(index=False), "utf-8"))
 
 
 def copy(source: Path, target: Path) -> None:

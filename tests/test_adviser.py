@@ -1,0 +1,126 @@
+"""A run with a language model in it: whose strategies it hears, what a failing model costs, what is asked twice."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from chat_server import ChatServer
+
+from llmrl_lib.experiments import ExperimentError, open_run, run_suite
+from llmrl_lib.experiments.adviser import Adviser
+from llmrl_lib.market.dataset import load_dataset
+from llmrl_lib.settings import Profile, TdqnSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED = ROOT / "data" / "embedded"
+TINY = Profile("tiny", (0,), TdqnSettings(episodes=1, hidden=8), ("unguided", "guided"), ("p0",), "p1")
+ARMS = ("unguided", "guided", "llm_only", "buy_and_hold")
+
+
+def tiny_run(server: ChatServer, out: Path, profile: Profile = TINY, **more):
+    adviser = Adviser("a-model", server.url, **more)
+    return run_suite(EMBEDDED, ["ORVN"], profile, out, jobs=1, arms=ARMS, notebooks=False, adviser=adviser)
+
+
+def test_a_run_says_who_advised_it_and_what_was_said(smoke_run: Path) -> None:
+    run = open_run(smoke_run)
+    assert (run.guide, run.prompts) == ("p1", ("p0", "p1"))
+    assert "weights" in run.chat
+    data = load_dataset(EMBEDDED)
+    guide, other = run.strategies("ORVN", "p1"), run.strategies("ORVN", "p0")
+    assert guide[0].date <= data.train_bars("ORVN").index[0]
+    assert guide[-1].date > data.test_bars("ORVN").index[-25]
+    assert other[0].date >= data.split
+    assert set(run.arms("ORVN")) >= {"unguided", "guided", "placebo_permuted", "llm_only"}
+    with pytest.raises(ExperimentError, match="no strategies of ORVN by prompt p4"):
+        run.strategies("ORVN", "p4")
+
+
+def test_guided_and_unguided_agents_are_pairs(smoke_run: Path) -> None:
+    """The same exploration draws and, for what both observe, the same initial weights: the early steps agree."""
+    arms = open_run(smoke_run).arms("ORVN")
+    steps = [arms[name].episodes["steps"].tolist() for name in ("unguided", "guided", "placebo_permuted")]
+    assert steps[0] == steps[1] == steps[2]
+    assert [arms[name].weights()["fc1.weight"].shape[-1] for name in ("unguided", "guided")] == [117, 118]
+
+
+def test_a_model_behind_a_server_advises_a_run_and_is_asked_once(chat_server: ChatServer, tmp_path: Path) -> None:
+    outcome = tiny_run(chat_server, tmp_path / "run")
+    assert (outcome.finished, outcome.failures) == (("ORVN",), ())
+    calls = chat_server.calls
+    assert calls > 100
+    again = tiny_run(chat_server, tmp_path / "run")
+    assert (again.finished, chat_server.calls) == (("ORVN",), calls)
+    assert open_run(tmp_path / "run").chat["model"] == "a-model"
+
+
+def test_another_model_needs_another_folder(chat_server: ChatServer, tmp_path: Path) -> None:
+    tiny_run(chat_server, tmp_path / "run")
+    with pytest.raises(ExperimentError, match=r"chat\.model"):
+        run_suite(EMBEDDED, ["ORVN"], TINY, tmp_path / "run", 1, ARMS, None, False, Adviser("other", chat_server.url))
+
+
+def test_a_failing_model_spares_what_needs_no_advice_and_the_run_goes_on(
+    chat_server: ChatServer, tmp_path: Path
+) -> None:
+    chat_server.faults = {"quota": 1.0}
+    outcome = tiny_run(chat_server, tmp_path / "run", concurrency=1)
+    assert outcome.finished == ()
+    assert {failure.ticker for failure in outcome.failures} == {"ORVN"}
+    assert {failure.what for failure in outcome.failures} == {"strategies p0", "strategies p1"}
+    assert all("credit" in failure.why for failure in outcome.failures), outcome.failures[0].why
+    run = open_run(tmp_path / "run")
+    assert "unguided" in run.arms("ORVN")
+    assert "guided" not in run.arms("ORVN")
+    made = (tmp_path / "run/ORVN/unguided/manifest.json").stat().st_mtime_ns
+    chat_server.faults = {}
+    again = tiny_run(chat_server, tmp_path / "run", concurrency=1)
+    assert (again.finished, again.failures) == (("ORVN",), ())
+    assert (tmp_path / "run/ORVN/unguided/manifest.json").stat().st_mtime_ns == made
+
+
+def test_a_budget_stops_the_asking_and_keeps_what_was_answered(chat_server: ChatServer, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text('["a-model"]\nprompt = 1000.0\ncompletion = 1000.0\n')
+    outcome = tiny_run(chat_server, tmp_path / "run", prices=prices, budget_usd=0.01)
+    assert outcome.finished == ()
+    assert any("budget" in failure.why for failure in outcome.failures)
+    assert "unguided" in open_run(tmp_path / "run").arms("ORVN")
+
+
+def test_an_arm_without_a_guide_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(
+        ExperimentError, match='the arm guided hears a strategist, and profile plain names none; add guide = "p4"'
+    ):
+        run_suite(EMBEDDED, ["ORVN"], Profile("plain", (0,), TINY.tdqn), tmp_path / "run", 1, ("guided",))
+    with pytest.raises(ExperimentError, match="there is no arm 'magic'"):
+        run_suite(EMBEDDED, ["ORVN"], TINY, tmp_path / "run", 1, ("magic",))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_profile_names_arms_prompts_and_guide(tmp_path: Path) -> None:
+    from llmrl_lib.settings import SettingsError, load_profile
+
+    file = tmp_path / "mine.toml"
+    file.write_text('arms = ["unguided", "oracle_070"]\nprompts = ["p0"]\nguide = "p2"\n')
+    found = load_profile(str(file))
+    assert (found.arms, found.prompts, found.guide) == (("unguided", "oracle_070"), ("p0",), "p2")
+    for text, what in (
+        ('arms = "unguided"', "arms is 'unguided'; it is a list"),
+        ("guide = 4", "guide is 4; it is the name"),
+    ):
+        file.write_text(text)
+        with pytest.raises(SettingsError, match=what):
+            load_profile(str(file))
+
+
+def test_deleting_later_rows_changes_no_advice_before_them(smoke_run: Path) -> None:
+    """What a guided agent hears on a day was fixed by its strategies, each of a date before that day."""
+    from llmrl_lib.experiments.guided import guidance_of
+
+    data, made = load_dataset(EMBEDDED), open_run(smoke_run).strategies("ORVN", "p1")
+    closes = data.bars("ORVN").loc[data.train_start : data.end, "close"].iloc[:-1]
+    whole = guidance_of("guided", closes, data.split, made, 0)
+    cut = pd.Timestamp("2016-05-03")
+    part = guidance_of("guided", closes[closes.index <= cut], data.split, [one for one in made if one.date < cut], 0)
+    pd.testing.assert_series_equal(whole[whole.index <= cut], part)

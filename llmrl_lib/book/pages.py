@@ -9,10 +9,11 @@ from pathlib import Path
 
 from llmrl_lib.book.front import command, summary
 from llmrl_lib.book.markdown import table
-from llmrl_lib.book.recorded import recorded_page, result_folder
+from llmrl_lib.book.recorded import recorded_page
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.evidence.published import INCONSISTENCIES
 from llmrl_lib.experiments import Run
+from llmrl_lib.experiments.recorded import result_folder
 from llmrl_lib.experiments.tables import performance_table
 from llmrl_lib.market.features import FIELDS, GROUPS
 from llmrl_lib.settings import Quirks, TdqnSettings

@@ -82,6 +82,11 @@ class Run:
         return str(self.about["profile"])
 
     @property
+    def recorded(self) -> bool:
+        """Whether this is what was kept of a run under results/: no prices, and no dataset to open."""
+        return not self.about["dataset"]
+
+    @property
     def settings(self) -> TdqnSettings:
         return tdqn_settings(self.about["tdqn"], str(self.path / RUN))
 

@@ -265,11 +265,14 @@ class Marks:
             parts.append(f"not available: {self._named(MISSING)}")
         return "; ".join(parts)
 
-    def said(self, sentence: str) -> str:
-        """The claim's sentence with what it fails, and what could not be checked, in the same sentence."""
+    def said(self, sentence: str, link: str = "but") -> str:
+        """The claim's sentence with what it fails, and what could not be checked, in the same sentence.
+
+        `link` leads to what it fails: "and" after a sentence that does not uphold the claim.
+        """
         text = sentence.rstrip().rstrip(".")
         if self.failed:
-            text += f", but it fails {len(self.failed)} of {len(self.findings)} audit checks ({self._named(FAIL)})"
+            text += f", {link} it fails {len(self.failed)} of {len(self.findings)} audit checks ({self._named(FAIL)})"
         elif self.passed:
             text += f", and fails none of the {len(self.passed)} audit checks that could be made"
         else:

@@ -13,10 +13,9 @@ import pandas as pd
 from llmrl_lib.book.markdown import table
 from llmrl_lib.experiments import Run
 from llmrl_lib.experiments.tables import arm_label, published_sentence
+from llmrl_lib.experiments.verdict import conclusion
 from llmrl_lib.metrics import sharpe_standard_error
-from llmrl_lib.settings import TdqnSettings, profile_names
-
-PUBLISHED_SEEDS = 25  # of the guided paper's replication, each of TdqnSettings().episodes
+from llmrl_lib.settings import profile_names
 
 
 def summary(run: Run) -> str:
@@ -77,23 +76,6 @@ def standard_errors(run: Run) -> pd.Series:
             for ticker in run.tickers
         }
     )
-
-
-def conclusion(run: Run) -> str:
-    """What may be concluded from a run of so many seeds and episodes, in a sentence."""
-    settings, seeds, whole = run.settings, int(run.about["seeds"]), TdqnSettings()
-    made = f"{seeds} seed{'s' * (seeds != 1)} of {settings.episodes} episode{'s' * (settings.episodes != 1)}"
-    published = f"{PUBLISHED_SEEDS} runs of {whole.episodes}"
-    if (settings.hidden, settings.layers) != (whole.hidden, whole.layers):
-        what = f"that the machinery runs, and nothing about any method: {made}, with another network than the published one, "
-        what += f"are far too short to compare with {published}"
-    elif settings.episodes < whole.episodes:
-        what = f"nothing about any method: {made} are far too short to compare with the published {published}"
-    elif seeds < PUBLISHED_SEEDS:
-        what = f"how an agent trained as long as the published ones behaves; {made} are few beside {published}"
-    else:
-        what = f"how the agent behaves under the published protocol, {made}; less than a standard error is no finding"
-    return f"**What may be concluded:** {what}."
 
 
 def _intro(run: Run) -> str:

@@ -11,7 +11,11 @@ from llmrl_lib.experiments.arms import RUN
 from llmrl_lib.experiments.guided import VARIANT_OF, hit_rate_of
 from llmrl_lib.experiments.runs import Run, open_run
 
-ABSENT = "*No recorded run of guided agents came with this copy of the suite: there is no such folder under results/.*"
+ABSENT = "*Not available: no recorded run of guided agents came with this copy of the suite (there is none under results/).*"
+NO_ORACLES = (
+    "*Not available: neither this run nor a recorded one has oracle arms. A profile with "
+    '`arms = ["unguided", "oracle_050", "oracle_070", "oracle_100"]` makes some; they need no language model.*'
+)
 
 
 def result_folder() -> Path | None:
@@ -33,11 +37,20 @@ def recorded_guided(folder: Path | None = None) -> Run | None:
     return found if found is not None and _advised_arms(found) else None
 
 
+def with_oracles(run: Run) -> Run | None:
+    """The run itself if it has oracle arms, else the recorded one if that has; None where neither has."""
+    return next((one for one in (run, recorded_guided()) if one is not None and _has_oracles(one)), None)
+
+
 def kept_audit(run: Run) -> Audit | None:
     """The audit that was kept with a run, in its folder or its tickers' folders; None where none was."""
     places = [run.path / FILE, *(run.path / ticker / FILE for ticker in run.tickers)]
     audits = [read_audit(place) for place in places if place.is_file()]
     return Audit(run.name, tuple(finding for one in audits for finding in one.findings)) if audits else None
+
+
+def _has_oracles(run: Run) -> bool:
+    return any(hit_rate_of(name) is not None for ticker in run.tickers for name in run.arms(ticker))
 
 
 def _advised_arms(run: Run) -> int:

@@ -13,16 +13,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.evidence.published import GUIDED_SHARPE, PAPER_TICKERS, REPLICATION, RUNS, Table
+from llmrl_lib.evidence.published import (
+    GUIDED_SHARPE,
+    PAPER_TICKERS,
+    PROMPT_ENTROPY,
+    PROMPT_PERPLEXITY,
+    PROMPT_SHARPE,
+    REPLICATION,
+    RUNS,
+    Table,
+)
 from llmrl_lib.evidence.significance import welch_from_summary
+from llmrl_lib.experiments.advised import Advised, advised
 from llmrl_lib.experiments.guided import LLM_ONLY, UNGUIDED
 from llmrl_lib.experiments.runs import Run
 from llmrl_lib.experiments.tables import arm_label, left_out
+from llmrl_lib.metrics import sharpe_ratio
 
 NONE = "-"
 MEAN = "mean"
 OTHERS = f"mean of the published {len(PAPER_TICKERS)}, which are other stocks"
 ARMS = {"guided": "guided", UNGUIDED: "unguided", LLM_ONLY: "llm_only"}  # arm: the published column's first part
+PROMPT_MEASURES = {PROMPT_PERPLEXITY.title: "perplexity", PROMPT_ENTROPY.title: "nats"}  # columns of `Advised.decisions`
 SHARPE, DRAWDOWN = "sharpe_ratio", "benchmark_max_drawdown"
 
 
@@ -70,6 +82,19 @@ def beside(ours: pd.DataFrame, published: Table, compared: Collection[str]) -> p
     return _table(columns, [*map(str, ours.index), MEAN] + ([] if compared else [OTHERS]))
 
 
+def prompts_table(run: Run, published: Table = PROMPT_SHARPE) -> pd.DataFrame:
+    """Tables III to V: following each prompt over the test years, or what its replies were like, beside the published.
+
+    `published` is PROMPT_SHARPE (after costs; "benchmark" is holding), PROMPT_PERPLEXITY or PROMPT_ENTROPY (nats a token).
+    Prompts that have no published column are left out. No rows for a run without strategies, or without log-probabilities
+    where they are needed.
+    """
+    rows = {} if run.recorded else {ticker: _by_prompt(advised(run, ticker), published) for ticker in run.tickers}
+    ours = pd.DataFrame.from_dict({ticker: row for ticker, row in rows.items() if row}, orient="index")
+    ours = ours.reindex(columns=[name for name in published.columns if name in ours]).dropna(axis="columns", how="all")
+    return beside(ours, published, compared_tickers(run, published)) if len(ours.columns) else pd.DataFrame()
+
+
 def compared_tickers(run: Run, published: Table) -> tuple[str, ...]:
     """The tickers of a run that stand in a published table and are the same stocks over the same years."""
     apart = left_out(run)
@@ -90,6 +115,8 @@ def readable(comparisons: pd.DataFrame, less: bool = False) -> pd.DataFrame:
             "p": p_text(one.p_value),
             "p, Holm": p_text(one.corrected),
             "better in": NONE if math.isnan(one.wins) else f"{one.wins:.0%}",
+            "later half": NONE if math.isnan(one.later_difference) else f"{one.later_difference:+.2f}",
+            "its p, Holm": p_text(one.later_corrected),
             "95% over days": _span(one.path_low, one.path_high),
             "p over days": p_text(one.path_p_value),
         }
@@ -112,6 +139,17 @@ def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
 def p_text(value: float) -> str:
     """A p-value to be read: three digits, "<0.001" below them, a dash where there is none."""
     return NONE if math.isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _by_prompt(told: Advised, published: Table) -> dict[str, float]:
+    """What a published table of prompts has, of one ticker: by the published column's name."""
+    if not told:
+        return {}
+    if published is PROMPT_SHARPE:
+        paths = {**{name.upper(): path for name, path in told.paths.items()}, "benchmark": told.holding}
+        return {name: float(sharpe_ratio(path["daily_return"].to_numpy())) for name, path in paths.items()}
+    own = told.decisions.query("split == 'test'").groupby("prompt")[PROMPT_MEASURES[published.title]].mean()
+    return {str(prompt).upper(): float(value) for prompt, value in own.items()}
 
 
 def _scores(run: Run, metric: str) -> dict[str, dict[str, np.ndarray]]:

@@ -16,6 +16,7 @@ import pandas as pd
 from llmrl_lib.evidence.audit import Audit
 from llmrl_lib.evidence.audit.placebos import REQUIRED
 from llmrl_lib.evidence.published import GUIDED_SHARPE, RUNS
+from llmrl_lib.experiments.advised import advised
 from llmrl_lib.experiments.arms import ARMS
 from llmrl_lib.experiments.comparisons import GUIDED, HOLDING, comparison_table, placebo_table, value_of_advice
 from llmrl_lib.experiments.guided import HIT_RATES, LEARNED, LLM_ONLY, PLACEBOS, SHIFTS, UNGUIDED, hit_rate_of
@@ -37,7 +38,7 @@ FALSE = {  # advice without knowledge, in words
     "placebo_random": "drawn at random",
     "placebo_permuted": "in shuffled order",
     "placebo_flipped": "turned the other way round",
-    **{f"placebo_shifted_{days}": f"arriving {days} day{'s' * (days > 1)} late" for days in SHIFTS},
+    **{f"placebo_shifted_{days}": f"late by {days} day{'s' * (days > 1)}" for days in SHIFTS},
 }
 WEIGHED = (  # claim of evidence.audit, the arm, what it has to beat
     ("guided_beats_unguided", GUIDED, UNGUIDED),
@@ -72,7 +73,7 @@ def verdict(run: Run, audit: Audit | None = None) -> Verdict:
     Raises what `Run.performance` raises for a run without a finished arm.
     """
     claims = [_weighed(run, *claim, audit) for claim in WEIGHED]
-    others = (_placebos(run), _variants(run), _best(audit), _oracles(run), _published(run))
+    others = (_placebos(run), _variants(run), _best(audit), _oracles(run), _hits(run), _published(run))
     findings = tuple(sentence for sentence in (*claims, *others) if sentence)
     return Verdict(_short(run, audit), _opening(run), findings, _reach(run, audit), _untried(run, audit))
 
@@ -114,14 +115,17 @@ def _short(run: Run, audit: Audit | None) -> str:
     table = comparison_table(run, UNGUIDED, [GUIDED])
     if not len(table):
         return "this run says nothing about a model's advice, because no agents here heard any."
-    both = int((_beyond_training(table) & _beyond_days(table)).sum())
+    trained, days = _beyond_training(table), _beyond_days(table)
+    both, worse = int((trained & days).sum()), int(_worse(table).sum())
     mean = float(table["difference"].mean())
     told = (
         f"advice helped on {_of(both, len(table))}" if both
-        else f"it is not shown that advice helps: {_on_average(mean)}, which is within chance"
+        else f"it is not shown that advice helps: {_on_average(mean)}, beyond the chance of training on {_number(int(trained.sum()))} "
+        f"and beyond the chance of the days on {_number(int(days.sum()))} of {_count(len(table), 'stock')}"
     )  # fmt: skip
     failed = audit.marks("guided_beats_unguided").failed if audit is not None and both else ()
     told += f"; the audit faults that in {_count(len(failed), 'way')}" if failed else ""
+    told += f"; it harmed on {_of(worse, len(table))}" if worse else ""
     too_short = ", and the training was far too short to judge any method" if _shorter(run) else ""
     return f"{told}{too_short}."
 
@@ -189,7 +193,7 @@ def _placebos(run: Run) -> str:
         return ""
     beyond, required = _beyond_training(table), table["base"].isin(REQUIRED)
     told = [
-        f"{FALSE[str(base)]} {rows['difference'].mean():+.2f} (beyond the chance of training on "
+        f"{FALSE[str(base)]}: {rows['difference'].mean():+.2f} (beyond the chance of training on "
         f"{_of(int(beyond[rows.index].sum()), len(rows))})"
         for base, rows in table.groupby("base", sort=False)
     ]
@@ -199,8 +203,7 @@ def _placebos(run: Run) -> str:
         else "so it is not shown that agents use what the advice knows; having one more thing to look at may do as much"
     )
     return (
-        "Agents were trained with false advice, too. True advice, less advice that was "
-        f"{'; '.join(told).replace('was arriving', 'arrived')}; {end}."
+        f"Agents were trained with false advice, too. What the true advice gave beyond it, where it was {'; '.join(told)}; {end}."
     )
 
 
@@ -249,6 +252,21 @@ def _oracles(run: Run) -> str:
         "How good advice would have to be was measured with an oracle that looks ahead (hindsight: nobody can trade it) and is "
         f"right in a stated share of months: agents that heard it did better than unadvised ones, beyond chance, "
         f"{'; '.join(told)}."
+    )
+
+
+def _hits(run: Run) -> str:
+    """How often the advice was right, beside what always saying long would have scored."""
+    if run.recorded or not run.guide:
+        return ""
+    tables = [told.followed for ticker in run.tickers if (told := advised(run, ticker)).guide]
+    months = [table[(table["prompt"] == run.guide) & (table["split"] == "test") & table["right"].notna()] for table in tables]
+    known = pd.concat(months) if months else pd.DataFrame()
+    if not len(known):
+        return ""
+    return (
+        f"The model's own advice named the right side in {known['right'].mean():.0%} of {_count(len(known), 'month')} of the "
+        f"unseen years, over all stocks; saying long every month would have been right in {known['rose'].mean():.0%}."
     )
 
 
@@ -361,6 +379,11 @@ def _beyond_training(table: pd.DataFrame) -> pd.Series:
 
 def _beyond_days(table: pd.DataFrame) -> pd.Series:
     return (table["difference"] > 0) & (table["path_low"] > 0)
+
+
+def _worse(table: pd.DataFrame) -> pd.Series:
+    """Where the arm is worse, beyond the chance of training."""
+    return (table["difference"] < 0) & (table["corrected"] < LEVEL)
 
 
 def _on_average(mean: float) -> str:

@@ -67,29 +67,34 @@ def advice_and_trades(
 def value_of_advice(curve: pd.DataFrame, title: str) -> Figure:
     """Guided less unguided test Sharpe ratio by how often the adviser is right: a line per ticker (HINDSIGHT).
 
-    `curve` as of `experiments.comparisons.value_of_advice`. Shaded: 95% interval over seeds of the mean difference. Whiskers:
-    95% interval over days, where it is known, which is what two years of one price path leave open.
+    `curve` as of `experiments.comparisons.value_of_advice`. Above the final policies, below each seed's mean over the later
+    half of its training, which wanders less. Shaded: 95% interval over seeds of the mean difference. Whiskers: 95% interval
+    over days, where it is known, which is what two years of one price path leave open.
     """
     tickers = list(dict.fromkeys(curve["ticker"]))
-    with panels(3.4) as (figure, (axes,)):
+    later = bool(curve["later_difference"].notna().any())
+    with panels(*((3.0, 2.4) if later else (3.4,))) as (figure, drawn):
         for number, ticker in enumerate(tickers):
             own = curve[curve["ticker"] == ticker].sort_values("hit_rate")
             colour, marker, dash = TICKERS[number % len(TICKERS)]
             rate = 100 * own["hit_rate"].to_numpy(np.float64)
-            apart = rate + 0.35 * (number - (len(tickers) - 1) / 2)
-            axes.fill_between(rate, own["low"], own["high"], color=colour, alpha=0.2, linewidth=0)
-            axes.plot(
-                rate, own["difference"], color=colour, marker=marker, markersize=5, linestyle=dash,
-                label=f"{ticker}, unguided {own['base_mean'].mean():.2f}",
-            )  # fmt: skip
-            axes.vlines(apart, own["path_low"], own["path_high"], color=colour, linewidth=0.9, alpha=0.75)
-        axes.fill_between([], [], color=NEUTRAL, alpha=0.2, linewidth=0, label="95% over seeds")
+            label = f"{ticker}, unguided {own['base_mean'].mean():.2f}"
+            for axes, start in zip(drawn, ("", "later_"), strict=False):
+                low, high, mean = (own[f"{start}{name}"] for name in ("low", "high", "difference"))
+                axes.fill_between(rate, low, high, color=colour, alpha=0.2, linewidth=0)
+                axes.plot(rate, mean, color=colour, marker=marker, markersize=5, linestyle=dash, label=label)
+            apart = rate + 0.6 * (number - (len(tickers) - 1) / 2)
+            drawn[0].vlines(apart, own["path_low"], own["path_high"], color=colour, linewidth=0.9, alpha=0.75)
+        drawn[0].fill_between([], [], color=NEUTRAL, alpha=0.2, linewidth=0, label="95% over seeds")
         if curve["path_low"].notna().any():
-            axes.vlines([], [], [], color=NEUTRAL, linewidth=0.9, label="95% over days")
-        axes.axhline(0, color="#222222", linewidth=0.9)
-        axes.axvline(50, color=NEUTRAL, linewidth=0.8, linestyle=(0, (1, 1)), label="a coin")
-        axes.set(title=title, xlabel="months in which the oracle is right, % (hindsight)")
-        axes.set(ylabel="Sharpe, guided less unguided")
+            drawn[0].vlines([], [], [], color=NEUTRAL, linewidth=0.9, label="95% over days")
+        for axes, what in zip(drawn, ("final policies", "later half of training"), strict=False):
+            axes.axhline(0, color="#222222", linewidth=0.9)
+            axes.axvline(50, color=NEUTRAL, linewidth=0.8, linestyle=(0, (1, 1)), label="a coin")
+            axes.set_ylabel(f"guided less unguided,\n{what}")
+        drawn[0].set(title=title)
+        drawn[-1].set_xlabel("months in which the oracle is right, % (hindsight)")
+        figure.align_ylabels()
         legend_below(figure)
     return figure
 

@@ -57,6 +57,7 @@ _HOME = {  # public name: the module that holds it
     "advised": "llmrl_lib.experiments.advised",
     "ExperimentError": "llmrl_lib.experiments",
     "comparison_table": "llmrl_lib.experiments.comparisons",
+    "told_arms": "llmrl_lib.experiments.comparisons",
     "placebo_table": "llmrl_lib.experiments.comparisons",
     "value_of_advice": "llmrl_lib.experiments.comparisons",
     "verdict": "llmrl_lib.experiments.verdict",

@@ -19,7 +19,7 @@ import pandas as pd
 from llmrl_lib.evidence.bootstrap import LEAST, Interval, sharpe_difference
 from llmrl_lib.evidence.paired import Paired, holm, paired_test
 from llmrl_lib.experiments.arms import Arm
-from llmrl_lib.experiments.guided import LLM_ONLY, PLACEBOS, UNGUIDED, hit_rate_of
+from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, PLACEBOS, UNGUIDED, hit_rate_of
 from llmrl_lib.experiments.runs import Run
 
 GUIDED, HOLDING = "guided", "buy_and_hold"
@@ -97,6 +97,11 @@ def placebo_table(run: Run, tickers: Sequence[str] | None = None) -> pd.DataFram
     table = pd.concat(rows, ignore_index=True)
     order = [chosen.index(ticker) for ticker in table["ticker"]]
     return _corrected(table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True))
+
+
+def told_arms(run: Run, tickers: Sequence[str] | None = None) -> pd.DataFrame:
+    """Every learned arm but the oracles less the unguided one: guided, ablations and placebos; as `comparison_table`."""
+    return comparison_table(run, arms=[arm for arm in LEARNED if hit_rate_of(arm) is None], tickers=tickers)
 
 
 def every_comparison(run: Run) -> pd.DataFrame:

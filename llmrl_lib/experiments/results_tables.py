@@ -57,7 +57,7 @@ def guided_table(run: Run, published: Table = GUIDED_SHARPE) -> pd.DataFrame:
     return _table(columns, [*shown, MEAN] + ([] if compared else [OTHERS]))
 
 
-def replication_e_table(run: Run) -> pd.DataFrame:
+def appendix_e_table(run: Run) -> pd.DataFrame:
     """Appendix E: the unguided agent's Sharpe ratio and drawdown per ticker beside the replication's, as `guided_table`."""
     compared, columns = compared_tickers(run, REPLICATION), {}
     if not compared:
@@ -101,12 +101,12 @@ def compared_tickers(run: Run, published: Table) -> tuple[str, ...]:
     return tuple(ticker for ticker in run.tickers if ticker in published.rows and ticker not in apart)
 
 
-def readable(comparisons: pd.DataFrame, less: bool = False) -> pd.DataFrame:
-    """Rows of `experiments.comparisons` as text: a row per ticker and arm (with `less`: per ticker and base)."""
+def readable(comparisons: pd.DataFrame, against: bool = False) -> pd.DataFrame:
+    """Rows of `experiments.comparisons` as text: a row per ticker and arm, or, with `against`, per ticker and base."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
     one: Any
     for one in comparisons.itertuples(index=False):
-        rows[one.ticker, arm_label(one.base if less else one.arm)] = {
+        rows[one.ticker, arm_label(one.base if against else one.arm)] = {
             "pairs": str(one.seeds),
             "Sharpe": f"{one.mean:.2f}",
             "of the other": f"{one.base_mean:.2f}",

@@ -12,7 +12,7 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from llmrl_lib.plots.agents import MANY_TRADES, busiest
-from llmrl_lib.plots.style import LONG_COLOUR, SHORT_COLOUR, dates_on, legend_below, panels
+from llmrl_lib.plots.style import FEW, LONG_COLOUR, SHORT_COLOUR, dates_on, legend_below, panels
 
 AVERAGES = {20: "#56B4E9", 50: "#0072B2", 200: "#B8860B"}  # rows: colour
 SIDES = ((1, "^", LONG_COLOUR, "long"), (-1, "v", SHORT_COLOUR, "short"))
@@ -100,7 +100,7 @@ def value_of_advice(curve: pd.DataFrame, title: str) -> Figure:
 
 
 def differences(tables: Mapping[str, pd.DataFrame], title: str, xlabel: str = "difference of Sharpe ratios") -> Figure:
-    """Differences of arms with their intervals, a row per label and a group per ticker: thick over seeds, thin over days.
+    """Differences of arms with their intervals, a row per label and a group per ticker: thick over seeds (FEW or more), thin over days.
 
     `tables` holds by label rows of `experiments.comparisons.comparison_table`.
     """
@@ -113,7 +113,8 @@ def differences(tables: Mapping[str, pd.DataFrame], title: str, xlabel: str = "d
             height = len(rows) - 1 - number
             colour, marker, _ = TICKERS[tickers.index(one.ticker) % len(TICKERS)]
             axes.plot([one.path_low, one.path_high], [height] * 2, color=colour, linewidth=0.9, label="95% over days")
-            axes.plot([one.low, one.high], [height] * 2, color=colour, linewidth=3.2, alpha=0.6, label="95% over seeds")
+            if one.seeds >= FEW:
+                axes.plot([one.low, one.high], [height] * 2, color=colour, linewidth=3.2, alpha=0.6, label="95% over seeds")
             axes.plot(one.difference, height, marker, color=colour, markersize=6, label="mean difference")
         axes.axvline(0, color="#222222", linewidth=0.9)
         axes.set(title=title, xlabel=xlabel, yticks=range(len(rows)), yticklabels=[name for name, _ in reversed(rows)])

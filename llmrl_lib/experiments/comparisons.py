@@ -59,7 +59,9 @@ def compare_arms(arm: Arm, base: Arm, metric: str = "sharpe_ratio", split: str =
     scores = [_scores(one, metric, split) for one in (arm, base)]
     a, b = _side_by_side(*scores)
     if not len(a):
-        raise ValueError(f"{arm.name} and {base.name} of {arm.ticker} have no seed in common; train both on the same seeds")
+        raise ValueError(
+            f"{arm.name} and {base.name} of {arm.ticker} have no seed in common; train both on the same seeds"
+        )
     seeds = paired_test(a, b) if len(a) > 1 else None
     path = _over_days(_paths(arm), _paths(base), split)
     return Comparison(arm.name, base.name, metric, float(a.mean()), float(b.mean()), seeds, path)
@@ -180,7 +182,9 @@ def _row(arm: Arm, base: Arm) -> dict[str, float | str]:
     found = compare_arms(arm, base)
     pairs, path = found.seeds, found.path
     later = compare_arms(arm, base, LATER).seeds if arm.learned and base.learned else None
-    tested = (pairs.low, pairs.high, pairs.t_p_value, math.nan, pairs.wilcoxon_p_value, pairs.wins) if pairs else _NOTHING
+    tested = (
+        (pairs.low, pairs.high, pairs.t_p_value, math.nan, pairs.wilcoxon_p_value, pairs.wins) if pairs else _NOTHING
+    )
     values = (
         arm.ticker, found.arm, found.base, pairs.n if pairs else 1, found.mean, found.base_mean,
         found.mean - found.base_mean, *tested,

@@ -11,7 +11,9 @@ from llmrl_lib.experiments.arms import RUN
 from llmrl_lib.experiments.guided import VARIANT_OF, hit_rate_of
 from llmrl_lib.experiments.runs import Run, open_run
 
-ABSENT = "*Not available: no recorded run of guided agents came with this copy of the suite (there is none under results/).*"
+ABSENT = (
+    "*Not available: no recorded run of guided agents came with this copy of the suite (there is none under results/).*"
+)
 NO_ORACLES = (
     "*Not available: neither this run nor a recorded one has oracle arms. A profile with "
     '`arms = ["unguided", "oracle_050", "oracle_070", "oracle_100"]` makes some; they need no language model.*'
@@ -55,4 +57,6 @@ def _has_oracles(run: Run) -> bool:
 
 def _advised_arms(run: Run) -> int:
     """How many arms of a run hear advice or foresight, over its tickers."""
-    return sum(name in VARIANT_OF or hit_rate_of(name) is not None for ticker in run.tickers for name in run.arms(ticker))
+    return sum(
+        name in VARIANT_OF or hit_rate_of(name) is not None for ticker in run.tickers for name in run.arms(ticker)
+    )

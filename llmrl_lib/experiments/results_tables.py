@@ -32,17 +32,21 @@ from llmrl_lib.metrics import sharpe_ratio
 
 NONE = "-"
 MEAN = "mean"
-OTHERS = f"mean of the published {len(PAPER_TICKERS)}, which are other stocks"
+OTHERS = f"mean of {len(PAPER_TICKERS)} other stocks"
+KINDS = ("ours", "published", "difference")
 ARMS = {"guided": "guided", UNGUIDED: "unguided", LLM_ONLY: "llm_only"}  # arm: the published column's first part
-PROMPT_MEASURES = {PROMPT_PERPLEXITY.title: "perplexity", PROMPT_ENTROPY.title: "nats"}  # columns of `Advised.decisions`
+PROMPT_MEASURES = {
+    PROMPT_PERPLEXITY.title: "perplexity",
+    PROMPT_ENTROPY.title: "nats",
+}  # columns of `Advised.decisions`
 SHARPE, DRAWDOWN = "sharpe_ratio", "benchmark_max_drawdown"
 
 
 def guided_table(run: Run, published: Table = GUIDED_SHARPE) -> pd.DataFrame:
     """Table IX (Sharpe ratios), or Table X (drawdowns) with `published.GUIDED_DRAWDOWN`: guided, unguided and model alone.
 
-    For each arm ours, the published value and the difference; in brackets standard deviations over seeds, and the p-value of
-    Welch's test of our seeds against the published mean, deviation and number of runs. A row per ticker, and their mean.
+    For each ticker a row of ours, of the published values and of the differences, then their means; in brackets standard
+    deviations over seeds, and the p-value of Welch's test of our seeds against the published mean, deviation and runs.
     """
     metric = SHARPE if published is GUIDED_SHARPE else DRAWDOWN
     shown, compared = _scores(run, metric), compared_tickers(run, published)
@@ -75,7 +79,7 @@ def beside(ours: pd.DataFrame, published: Table, compared: Collection[str]) -> p
     """Any table of single numbers: `ours` by ticker and by the published columns' names, cell by cell, with differences."""
     columns = {}
     for name in ours:
-        known = {ticker: (value, math.nan) for ticker, value in published.frame()[str(name)].items()}
+        known = {str(ticker): (float(value), math.nan) for ticker, value in published.frame()[str(name)].items()}
         single = {str(ticker): np.array([value]) for ticker, value in ours[name].items() if not np.isnan(value)}
         for kind, cells in _cells(single, known, compared, [str(ticker) for ticker in ours.index]).items():
             columns[str(name), kind] = cells
@@ -109,16 +113,14 @@ def readable(comparisons: pd.DataFrame, against: bool = False) -> pd.DataFrame:
         rows[one.ticker, arm_label(one.base if against else one.arm)] = {
             "pairs": str(one.seeds),
             "Sharpe": f"{one.mean:.2f}",
-            "of the other": f"{one.base_mean:.2f}",
+            "the other's": f"{one.base_mean:.2f}",
             "difference": f"{one.difference:+.2f}",
             "95% over seeds": _span(one.low, one.high),
-            "p": p_text(one.p_value),
             "p, Holm": p_text(one.corrected),
-            "better in": NONE if math.isnan(one.wins) else f"{one.wins:.0%}",
-            "later half": NONE if math.isnan(one.later_difference) else f"{one.later_difference:+.2f}",
-            "its p, Holm": p_text(one.later_corrected),
             "95% over days": _span(one.path_low, one.path_high),
-            "p over days": p_text(one.path_p_value),
+            "later half (p, Holm)": NONE
+            if math.isnan(one.later_difference)
+            else f"{one.later_difference:+.2f} ({p_text(one.later_corrected)})",
         }
     table = pd.DataFrame.from_dict(rows, orient="index")
     if len(table):
@@ -132,7 +134,7 @@ def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
     if len(table):
         rates = [f"right in {rate:.0%} (hindsight)" for rate in curve["hit_rate"]]
         table.index = pd.MultiIndex.from_arrays([curve["ticker"], rates], names=[None, None])
-        table = table.rename(columns={"of the other": "unguided"})
+        table = table.rename(columns={"the other's": "unguided"})
     return table
 
 
@@ -193,7 +195,11 @@ def _cells(
 
 
 def _table(columns: Mapping[tuple[str, str], Mapping[str, str]], rows: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({name: {row: cells[row] for row in rows} for name, cells in columns.items()}, index=rows)
+    """A row per row and kind, the kinds below one another; what is a dash all along is left out."""
+    names = dict.fromkeys(name for name, _ in columns)
+    made = {(row, kind): {name: columns[name, kind][row] for name in names} for row in rows for kind in KINDS}
+    kept = {place: cells for place, cells in made.items() if set(cells.values()) != {NONE}}
+    return pd.DataFrame(list(kept.values()), index=pd.MultiIndex.from_tuples(list(kept))) if kept else pd.DataFrame()
 
 
 def _sd(values: np.ndarray) -> float:

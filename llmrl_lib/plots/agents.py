@@ -152,7 +152,10 @@ def trades(bars: pd.DataFrame, path: pd.DataFrame, title: str) -> Figure:
 
 
 def busiest(path: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp, int]:
-    """First and last day of the months (DETAIL) with most changes of side, not reaching beyond the path where it is as long, and their number."""
+    """First and last day of the months (DETAIL) with most changes of side, and their number.
+
+    They do not reach beyond the path where it is as long.
+    """
     days = pd.Series(pd.to_datetime(path["date"]).to_numpy())
     changes = pd.DatetimeIndex(days[(path["trade_mark"] != 0).to_numpy()])
     ends = days[days >= days.iloc[0] + DETAIL].to_list() or [days.iloc[-1]]

@@ -100,7 +100,7 @@ def value_of_advice(curve: pd.DataFrame, title: str) -> Figure:
 
 
 def differences(tables: Mapping[str, pd.DataFrame], title: str, xlabel: str = "difference of Sharpe ratios") -> Figure:
-    """Differences of arms with their intervals, a row per label and a group per ticker: thick over seeds (FEW or more), thin over days.
+    """Differences of arms with their intervals, a row per label and ticker: thick over seeds (FEW or more), thin over days.
 
     `tables` holds by label rows of `experiments.comparisons.comparison_table`.
     """
@@ -114,7 +114,9 @@ def differences(tables: Mapping[str, pd.DataFrame], title: str, xlabel: str = "d
             colour, marker, _ = TICKERS[tickers.index(one.ticker) % len(TICKERS)]
             axes.plot([one.path_low, one.path_high], [height] * 2, color=colour, linewidth=0.9, label="95% over days")
             if one.seeds >= FEW:
-                axes.plot([one.low, one.high], [height] * 2, color=colour, linewidth=3.2, alpha=0.6, label="95% over seeds")
+                axes.plot(
+                    [one.low, one.high], [height] * 2, color=colour, linewidth=3.2, alpha=0.6, label="95% over seeds"
+                )
             axes.plot(one.difference, height, marker, color=colour, markersize=6, label="mean difference")
         axes.axvline(0, color="#222222", linewidth=0.9)
         axes.set(title=title, xlabel=xlabel, yticks=range(len(rows)), yticklabels=[name for name, _ in reversed(rows)])
@@ -130,7 +132,14 @@ def _mark_advice(axes: Axes, bars: pd.DataFrame, signal: pd.Series) -> None:
         own = signal[np.where(signal >= 0, 1, -1) == side]
         heights = bars["close"].reindex(own.index) - side * room
         axes.plot(
-            own.index, heights, marker, color=colour, markersize=6, markeredgewidth=0, zorder=4, label=f"advice: {label}"
+            own.index,
+            heights,
+            marker,
+            color=colour,
+            markersize=6,
+            markeredgewidth=0,
+            zorder=4,
+            label=f"advice: {label}",
         )
 
 

@@ -105,7 +105,9 @@ def test_guided_is_compared_with_each_placebo_and_all_are_paid_for(compared) -> 
     ]
     above = table[table["base"] == "placebo_random"]
     assert (above["difference"] > 0).all()
-    np.testing.assert_allclose(above["corrected"], 2 * above["p_value"], rtol=1e-9)  # two rows say something, two are equal
+    np.testing.assert_allclose(
+        above["corrected"], 2 * above["p_value"], rtol=1e-9
+    )  # two rows say something, two are equal
     assert table[table["base"] == "placebo_flipped"]["p_value"].isna().all()
     assert placebo_table(compared, ["BBB"])["ticker"].unique().tolist() == ["BBB"]
 

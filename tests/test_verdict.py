@@ -32,7 +32,8 @@ def test_a_clear_gain_is_borne_out_and_says_what_it_fails(tmp_path: Path) -> Non
     mean = run.performance("test").groupby("arm")["sharpe_ratio"].mean()
     assert "advised agents do better than unadvised agents is borne out" in first
     assert f"{mean['guided']:.2f} against {mean['unguided']:.2f}" in first
-    assert "beyond the chance of training on 2, beyond the chance of the days on 2" in first
+    assert "beyond the chance of training on 2 (over the later half of training, which wanders less, on 2), " in first
+    assert "), beyond the chance of the days on 2" in first
     assert "but it fails 1 of 15 audit checks (one-day delay)" in first
     assert any("came from what the advice knew" in sentence for sentence in found.findings)
     assert "fails none of the 1 audit checks" in verdict(run, audited()).findings[0]
@@ -77,6 +78,9 @@ def test_a_run_without_advice_says_so_and_lists_what_is_missing(tmp_path: Path) 
 def test_the_threshold_is_where_every_better_oracle_helps_too(differences: list[int], expected: float | None) -> None:
     curve = pd.DataFrame({"hit_rate": [0.4, 0.5, 1.0], "difference": differences, "corrected": 0.01})
     curve["path_low"] = curve["difference"] - 0.5
+    curve["later_difference"], curve["later_corrected"] = -curve["difference"], 0.01
+    later = claims.threshold(curve.assign(difference=1), "later_corrected")
+    assert later == claims.threshold(curve.assign(difference=-curve["difference"]), "corrected")
     assert claims.threshold(curve, "corrected") == expected
     assert claims.threshold(curve, "path_low") == expected
     assert claims.threshold(curve.assign(corrected=0.2), "corrected") is None
@@ -86,7 +90,7 @@ def test_oracles_are_called_hindsight(tmp_path: Path) -> None:
     arms = {"unguided": 0.0, "oracle_040": -1e-3, "oracle_070": 2e-3, "oracle_100": 4e-3}
     told = claims.oracles(run_of(tmp_path / "r", {"AAA": arms}))
     assert "hindsight: nobody can trade it" in told
-    assert "on AAA when it was right in 70% or more (the chance of training)" in told
+    assert "on AAA, as they were at the end of training, when it was right in 70% or more; over the later half" in told
     assert claims.oracles(run_of(tmp_path / "s", {"AAA": GOOD})) == ""
 
 
@@ -100,8 +104,7 @@ def test_the_paper_is_quoted_beside_the_same_stocks_alone(tmp_path: Path) -> Non
     same = run_of(tmp_path / "r", {"AAPL": {"unguided": 0.0, "guided": 1e-3}})
     mean = same.performance("test").groupby("arm")["sharpe_ratio"].mean()
     told = claims.published(same)
-    assert "on the same prices (AAPL)" in told
-    assert f"{mean['guided']:.2f} with advice where the paper has 1.70" in told
+    assert f"{mean['guided']:.2f} with advice where the paper has 1.70 (on AAPL)" in told
     assert "nothing here speaks for or against it" in claims.published(run_of(tmp_path / "s", {"AAA": GOOD}))
 
 
@@ -133,7 +136,7 @@ def test_a_short_run_is_called_too_short(tmp_path: Path) -> None:
 def test_a_single_account_and_a_run_without_paths_make_no_claim_about_chance(tmp_path: Path) -> None:
     run = run_of(tmp_path / "r", {"AAA": GOOD}, paths=False)
     sentence = claims.weighed(run, "llm_only_beats_holding", "llm_only", "buy_and_hold", None)
-    assert "the chance of the days not measured" in sentence
+    assert "that of the days not measured" in sentence
     assert "the chance of training" not in sentence
     assert not math.isnan(run.performance("test")["sharpe_ratio"].mean())
 

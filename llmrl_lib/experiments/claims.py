@@ -10,7 +10,7 @@ import pandas as pd
 
 from llmrl_lib.evidence.audit import Audit
 from llmrl_lib.evidence.audit.placebos import REQUIRED
-from llmrl_lib.evidence.published import GUIDED_SHARPE
+from llmrl_lib.evidence.published import GUIDED_SHARPE, PAPER_TICKERS
 from llmrl_lib.experiments.advised import advised
 from llmrl_lib.experiments.comparisons import GUIDED, HOLDING, comparison_table, placebo_table, value_of_advice
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, SHIFTS, UNGUIDED
@@ -54,15 +54,17 @@ def weighed(run: Run, claim: str, arm: str, base: str, audit: Audit | None) -> s
         else "is not borne out" if mean > 0
         else "finds no support"
     )  # fmt: skip
+    chances = [] if single else [f"beyond the chance of training on {number(int(trained.sum()))}"]
+    if chances and table["later_corrected"].notna().any():
+        chances[0] += f" (over the later half of training, which wanders less, on {number(int(_later(table).sum()))})"
+    measured = bool(table["path_low"].notna().any())
+    chances.append(
+        f"beyond the chance of the days on {number(int(days.sum()))}" if measured else "that of the days not measured"
+    )
     sentence = (
         f"The claim that {_does(arm)} better than {WHO[base]} {outcome}: a mean Sharpe ratio of {table['mean'].mean():.2f} "
         f"against {table['base_mean'].mean():.2f}, higher on {of(int((table['difference'] > 0).sum()), len(table))}, "
-        + ("" if single else f"beyond the chance of training on {number(int(trained.sum()))}, ")
-        + (
-            f"beyond the chance of the days on {number(int(days.sum()))}"
-            if table["path_low"].notna().any()
-            else "the chance of the days not measured"
-        )
+        f"{', '.join(chances)}"
     )
     if audit is None:
         return f"{sentence}; it was not audited."
@@ -128,24 +130,32 @@ def oracles(run: Run) -> str:
     if not len(curve):
         return ""
     told = [
-        f"on {ticker} {_from(threshold(rows, 'corrected'))} (the chance of training)"
-        + (f" and {_from(threshold(rows, 'path_low'))} (of the days)" if rows["path_low"].notna().any() else "")
+        f"on {ticker}, as they were at the end of training, {_from(threshold(rows, 'corrected'))}; over the later half of "
+        f"training, {_from(threshold(rows, 'later_corrected'))}"
+        + (
+            f"; by the chance of the days, {_from(threshold(rows, 'path_low'))}"
+            if rows["path_low"].notna().any()
+            else ""
+        )
         for ticker, rows in curve.groupby("ticker", sort=False)
     ]
     return (
         "How good advice would have to be was measured with an oracle that looks ahead (hindsight: nobody can trade it) and "
-        f"is right in a stated share of months: agents that heard it did better than unadvised ones, beyond chance, "
-        f"{'; '.join(told)}."
+        "is right in a stated share of months. Agents that heard it did better than unadvised ones, beyond chance: "
+        f"{'. And '.join(told)}."
     )
 
 
 def threshold(curve: pd.DataFrame, column: str) -> float | None:
     """The lowest hit rate from which on an oracle helps at every higher one, too; None where the highest does not.
 
-    `curve` are one ticker's rows of `value_of_advice`; `column` says by which chance: "corrected" (p-value over seeds) or
-    "path_low" (the lower end of the interval over days).
+    `curve` are one ticker's rows of `value_of_advice`; `column` says by which chance: "corrected" (p-value over seeds, final
+    policies), "later_corrected" (of the later half of training) or "path_low" (the lower end of the interval over days).
     """
-    helps = (curve["difference"] > 0) & ((curve[column] < LEVEL) if column == "corrected" else (curve[column] > 0))
+    helps = curve["difference"] > 0
+    if column == "later_corrected":
+        helps = curve["later_difference"] > 0
+    helps &= curve[column] > 0 if column == "path_low" else curve[column] < LEVEL
     found = None
     for rate, good in sorted(zip(curve["hit_rate"], helps, strict=True), reverse=True):
         if not good:
@@ -183,16 +193,17 @@ def published(run: Run) -> str:
         return (
             f"{said}; no stock here is one of these over the same years, so that nothing here speaks for or against it."
         )
-    table = run.performance("test")
-    own = table[table["ticker"].isin(tickers)].groupby(["arm", "ticker"])["sharpe_ratio"].mean().groupby("arm").mean()
-    frame = GUIDED_SHARPE.frame().loc[list(tickers)]
-    parts = [
-        f"{own[arm]:.2f} {word} where the paper has {frame[f'{arm}_mean'].mean():.2f}"
-        for arm, word in (("guided", "with advice"), ("unguided", "without"))
-        if arm in own
-    ]
-    which = "all six" if len(tickers) == len(frame) == 6 else f"{', '.join(tickers)}"
-    return f"{said}; on the same prices ({which}) this run has {' and '.join(parts)}."
+    parts = []
+    for arm, word in ((GUIDED, "with advice"), (UNGUIDED, "without")):
+        own = {ticker: run.arms(ticker)[arm] for ticker in tickers if arm in run.arms(ticker)}
+        if own:
+            ours = [one.performance.query("split == 'test'")["sharpe_ratio"].mean() for one in own.values()]
+            paper = [GUIDED_SHARPE.frame().loc[ticker, f"{arm}_mean"] for ticker in own]
+            which = "all six" if len(own) == len(PAPER_TICKERS) else ", ".join(own)
+            parts.append(
+                f"{sum(ours) / len(own):.2f} {word} where the paper has {sum(paper) / len(own):.2f} (on {which})"
+            )
+    return f"{said}; on the same prices this run has {' and '.join(parts)}."
 
 
 def beyond_training(table: pd.DataFrame) -> pd.Series:
@@ -201,6 +212,11 @@ def beyond_training(table: pd.DataFrame) -> pd.Series:
 
 def beyond_days(table: pd.DataFrame) -> pd.Series:
     return (table["difference"] > 0) & (table["path_low"] > 0)
+
+
+def _later(table: pd.DataFrame) -> pd.Series:
+    """Where the arm is better over the later half of training, beyond its chance."""
+    return (table["later_difference"] > 0) & (table["later_corrected"] < LEVEL)
 
 
 def worse(table: pd.DataFrame) -> pd.Series:

@@ -112,8 +112,7 @@ def readable(comparisons: pd.DataFrame, against: bool = False) -> pd.DataFrame:
     for one in comparisons.itertuples(index=False):
         rows[one.ticker, arm_label(one.base if against else one.arm)] = {
             "pairs": str(one.seeds),
-            "Sharpe": f"{one.mean:.2f}",
-            "the other's": f"{one.base_mean:.2f}",
+            "both": f"{one.mean:.2f}, {one.base_mean:.2f}",
             "difference": f"{one.difference:+.2f}",
             "95% over seeds": _span(one.low, one.high),
             "p, Holm": p_text(one.corrected),
@@ -134,7 +133,6 @@ def curve_table(curve: pd.DataFrame) -> pd.DataFrame:
     if len(table):
         rates = [f"right in {rate:.0%} (hindsight)" for rate in curve["hit_rate"]]
         table.index = pd.MultiIndex.from_arrays([curve["ticker"], rates], names=[None, None])
-        table = table.rename(columns={"the other's": "unguided"})
     return table
 
 

@@ -47,6 +47,11 @@ def arm_label(arm: str) -> str:
     return LABELS.get(arm, arm.replace("_", " "))
 
 
+def main_arms(arms: Mapping[str, Arm]) -> dict[str, Arm]:
+    """Those of a ticker's arms that its figures draw: no ablations, placebos or oracles."""
+    return {name: arm for name, arm in arms.items() if name in LABELS or name in CLASSICAL}
+
+
 def or_sentence(shown: Any, sentence: str) -> Any:
     """A table or figure itself, or a sentence (IPython's Markdown) in its place where it is None or a table without rows."""
     display: Any = import_module("IPython.display")

@@ -22,6 +22,7 @@ from llmrl_lib.experiments.runs import Run
 from llmrl_lib.experiments.tables import arm_label
 from llmrl_lib.metrics import ROWS_PER_YEAR, sharpe_standard_error
 from llmrl_lib.settings import TdqnSettings
+from llmrl_lib.strategy.records import prompt_label
 
 PROMPTS = ("p0", "p1", "p2", "p3", "p4")
 
@@ -164,7 +165,7 @@ def _untried(run: Run, audit: Audit | None) -> tuple[str, ...]:
     elif rates:
         told.append(f"Oracles that are right in {', '.join(f'{rate:.0%}' for rate in rates)}.")
     told += _half_tried(run, done)
-    if prompts := [name.upper() for name in PROMPTS if name not in run.prompts and not run.recorded]:
+    if prompts := [prompt_label(name) for name in PROMPTS if name not in run.prompts and not run.recorded]:
         told.append(f"Prompts: {', '.join(prompts)}.")
     if run.unfinished:
         told.append(f"Stocks that were asked for and have nothing finished: {', '.join(run.unfinished)}.")
@@ -210,7 +211,7 @@ def _stocks(run: Run) -> str:
 
 def _model(run: Run) -> str:
     name = run.chat.get("model", "an unnamed model")
-    return f"{name} with prompt {run.guide.upper() if len(run.guide) == 2 else run.guide}"
+    return f"{name} with prompt {prompt_label(run.guide)}" if run.guide else name
 
 
 def _on_average(mean: float) -> str:

@@ -12,8 +12,9 @@ import pandas as pd
 
 from llmrl_lib.book.markdown import table
 from llmrl_lib.experiments import Run
+from llmrl_lib.experiments.recorded import kept_audit, recorded_guided
 from llmrl_lib.experiments.tables import arm_label, published_sentence
-from llmrl_lib.experiments.verdict import conclusion
+from llmrl_lib.experiments.verdict import conclusion, in_short
 from llmrl_lib.metrics import sharpe_standard_error
 from llmrl_lib.settings import profile_names
 
@@ -52,6 +53,17 @@ def summary(run: Run) -> str:
         _invented() if run.dataset.has_truth else "",
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
+
+
+def answer(run: Run) -> str:
+    """The verdict on the run in a sentence or two, and that on the recorded one where there is one; Markdown."""
+    told = [f"**In short**, for this run: {in_short(run)}"]
+    if found := recorded_guided():
+        told.append(
+            f"For the recorded run *{found.name}* ({', '.join(found.tickers)}): {in_short(found, kept_audit(found))}"
+        )
+    told.append("*Results* has the whole verdict, what an audit says of it, and how good advice would have to be.")
+    return "\n\n".join(told) + "\n"
 
 
 def command(run: Run) -> str:

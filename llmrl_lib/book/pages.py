@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from llmrl_lib.book.front import command, summary
+from llmrl_lib.book.front import answer, command, summary
 from llmrl_lib.book.markdown import table
 from llmrl_lib.book.recorded import recorded_page
 from llmrl_lib.book.reference import field_comments, reference_page
@@ -31,6 +31,7 @@ def generated_pages(run: Run) -> dict[str, str]:
         "_generated/quirks.md": settings_table(Quirks),
         "_generated/settings.md": settings_table(TdqnSettings),
         "_generated/summary.md": summary(run),
+        "_generated/answer.md": answer(run),
         "_generated/command.md": command(run),
         "_generated/inconsistencies.md": "\n".join(f"- {line}" for line in INCONSISTENCIES) + "\n",
         "api.md": reference_page(),

@@ -198,7 +198,7 @@ def published(run: Run) -> str:
         own = {ticker: run.arms(ticker)[arm] for ticker in tickers if arm in run.arms(ticker)}
         if own:
             ours = [one.performance.query("split == 'test'")["sharpe_ratio"].mean() for one in own.values()]
-            paper = [GUIDED_SHARPE.frame().loc[ticker, f"{arm}_mean"] for ticker in own]
+            paper = [GUIDED_SHARPE.rows[ticker][GUIDED_SHARPE.columns.index(f"{arm}_mean")] for ticker in own]
             which = "all six" if len(own) == len(PAPER_TICKERS) else ", ".join(own)
             parts.append(
                 f"{sum(ours) / len(own):.2f} {word} where the paper has {sum(paper) / len(own):.2f} (on {which})"

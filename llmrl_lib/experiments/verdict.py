@@ -61,27 +61,10 @@ def verdict(run: Run, audit: Audit | None = None) -> Verdict:
         claims.published(run),
     )
     findings = tuple(sentence for sentence in (*weighed, *others) if sentence)
-    return Verdict(_short(run, audit), _opening(run), findings, _reach(run, audit), _untried(run, audit))
+    return Verdict(in_short(run, audit), _opening(run), findings, _reach(run, audit), _untried(run, audit))
 
 
-def conclusion(run: Run) -> str:
-    """What may be concluded from a run of so many seeds and episodes, in a sentence."""
-    settings, seeds, whole = run.settings, int(run.about["seeds"]), TdqnSettings()
-    made = f"{count(seeds, 'seed')} of {count(settings.episodes, 'episode')}"
-    published = f"{RUNS} runs of {whole.episodes}"
-    if (settings.hidden, settings.layers) != (whole.hidden, whole.layers):
-        what = f"that the machinery runs, and nothing about any method: {made}, with another network than the published one, "
-        what += f"are far too short to compare with {published}"
-    elif settings.episodes < whole.episodes:
-        what = f"nothing about any method: {made} are far too short to compare with the published {published}"
-    elif seeds < RUNS:
-        what = f"how an agent trained as long as the published ones behaves; {made} are few beside {published}"
-    else:
-        what = f"how the agent behaves under the published protocol, {made}; less than a standard error is no finding"
-    return f"**What may be concluded:** {what}."
-
-
-def _short(run: Run, audit: Audit | None) -> str:
+def in_short(run: Run, audit: Audit | None = None) -> str:
     """The answer to the question, in a sentence or two."""
     table = comparison_table(run, UNGUIDED, [GUIDED])
     if not len(table):
@@ -99,6 +82,23 @@ def _short(run: Run, audit: Audit | None) -> str:
     told += f"; it harmed on {of(harmed, len(table))}" if harmed else ""
     too_short = ", and the training was far too short to judge any method" if _shorter(run) else ""
     return f"{told}{too_short}."
+
+
+def conclusion(run: Run) -> str:
+    """What may be concluded from a run of so many seeds and episodes, in a sentence."""
+    settings, seeds, whole = run.settings, int(run.about["seeds"]), TdqnSettings()
+    made = f"{count(seeds, 'seed')} of {count(settings.episodes, 'episode')}"
+    published = f"{RUNS} runs of {whole.episodes}"
+    if (settings.hidden, settings.layers) != (whole.hidden, whole.layers):
+        what = f"that the machinery runs, and nothing about any method: {made}, with another network than the published one, "
+        what += f"are far too short to compare with {published}"
+    elif settings.episodes < whole.episodes:
+        what = f"nothing about any method: {made} are far too short to compare with the published {published}"
+    elif seeds < RUNS:
+        what = f"how an agent trained as long as the published ones behaves; {made} are few beside {published}"
+    else:
+        what = f"how the agent behaves under the published protocol, {made}; less than a standard error is no finding"
+    return f"**What may be concluded:** {what}."
 
 
 def _opening(run: Run) -> tuple[str, ...]:

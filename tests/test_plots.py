@@ -289,7 +289,7 @@ def test_every_figure_has_a_title_and_named_axes(run: Run, episodes: pd.DataFram
         plots.price_and_volume(bars, "ORVN", run.dataset.split),
         plots.daily_returns(bars, "ORVN"),
         plots.memory(bars, "ORVN"),
-        plots.q_values(episodes, "values"),
+        plots.q_values({"unguided": episodes}, "values"),
         plots.equity_curves(paths, "equity"),
         plots.trades(run.dataset.test_bars("ORVN"), one, "trades"),
         plots.sharpe_by_arm(run.performance(), "arms"),

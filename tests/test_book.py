@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import typer
+from known_runs import run_of
 
 import llmrl_lib
 from llmrl_lib.book import build_book, front
 from llmrl_lib.book.pages import generated_pages, settings_table
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.cli import app
-from llmrl_lib.experiments import ExperimentError, Run, open_run
+from llmrl_lib.experiments import ExperimentError, Run, open_run, recorded
 from llmrl_lib.settings import Quirks, TdqnSettings, to_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,6 +134,20 @@ def test_the_front_page_says_how_far_its_figures_carry(smoke_run: Path) -> None:
     assert "far too short to compare with 25 runs of 50" in page
     assert "**The market is invented**" in page
     assert "Nobody has published results for a ticker of this run" in page
+
+
+def test_the_front_page_answers_the_question_for_both_runs(
+    smoke_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorded, "result_folder", lambda: None)
+    alone = front.answer(open_run(smoke_run))
+    assert alone.startswith("**In short**, for this run: ")
+    assert "the training was far too short to judge any method" in alone
+    assert "recorded" not in alone
+    place = run_of(tmp_path / "results" / "kept", {"AAA": {"unguided": 0.0, "guided": 3e-3}}).path.parent
+    monkeypatch.setattr(recorded, "result_folder", lambda: place)
+    assert "For the recorded run *kept* (AAA): advice helped on 1 of 1 stock." in front.answer(open_run(smoke_run))
+    assert "{include} _generated/answer.md" in (ROOT / "book" / "index.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

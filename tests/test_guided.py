@@ -1,9 +1,13 @@
 """What each arm hears: nothing later than it may know, and what its name says."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from llmrl_lib.evidence.audit import count_trials
 from llmrl_lib.experiments import ExperimentError, run_arm
 from llmrl_lib.experiments.arms import ARMS, run_arms
 from llmrl_lib.experiments.guided import (
@@ -19,6 +23,7 @@ from llmrl_lib.experiments.guided import (
     hit_rate_of,
     problems_of,
 )
+from llmrl_lib.experiments.runs import start_run
 from llmrl_lib.language.chat import Token, Usage
 from llmrl_lib.market.dataset import Dataset, load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings
@@ -154,3 +159,26 @@ def test_following_the_strategist_is_an_arm(market: Dataset, tmp_path) -> None:
         decided = max(date for date in known if date < row.date)
         assert row.action == known[decided]
     assert set(arm.performance["split"]) == {"train", "test"}
+
+
+def test_every_configuration_that_a_run_starts_is_counted_once(market: Dataset, tmp_path) -> None:
+    run = start_run(tmp_path / "run", market, TINY, ["ORVN", "KSTV"]).path
+    told = advice(pd.DatetimeIndex(market.bars("ORVN").index))
+    for arm in ("buy_and_hold", "sell_and_hold", "buy_and_hold"):
+        run_arm(market, "ORVN", arm, TINY, run / "ORVN" / arm)
+    assert count_trials(run) == 2
+    run_arm(market, "ORVN", "llm_only", TINY, run / "ORVN" / "llm_only", strategies=told)
+    run_arm(market, "KSTV", "buy_and_hold", TINY, run / "KSTV" / "buy_and_hold")
+    assert (count_trials(run), count_trials(run, "ORVN"), count_trials(run, "KSTV")) == (4, 3, 1)
+    shutil.rmtree(run / "ORVN" / "llm_only")  # forgetting a result does not undo the attempt
+    other = [replace(one, direction=1 - one.direction) for one in told]
+    run_arm(market, "ORVN", "llm_only", TINY, run / "ORVN" / "llm_only", strategies=other)
+    assert count_trials(run, "ORVN") == 4
+    with pytest.raises(ExperimentError):
+        run_arm(market, "ORVN", "llm_only", TINY, run / "ORVN" / "llm_only", strategies=told)
+    assert count_trials(run, "ORVN") == 4
+
+
+def test_an_arm_outside_of_a_run_is_nobodys_trial(market: Dataset, tmp_path) -> None:
+    run_arm(market, "ORVN", "buy_and_hold", TINY, tmp_path / "ORVN" / "buy_and_hold")
+    assert count_trials(tmp_path) is None

@@ -15,11 +15,14 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
+import tomlkit
 from IPython.display import Markdown
+from known_runs import run_of
 from matplotlib.figure import Figure
 
 import llmrl_lib as ll
 from llmrl_lib.experiments import run_suite
+from llmrl_lib.experiments.verdict import Verdict
 from llmrl_lib.settings import Profile, TdqnSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,6 +195,62 @@ def test_the_notebooks_of_advice_make_do_with_what_there_is(
     else:
         assert figures == 5
         assert sentences == ["*Nothing to compare: it takes two prompts.*"]
+
+
+@pytest.fixture
+def unadvised_run(smoke_run: Path, tmp_path: Path) -> Path:
+    """The smoke run as it would be without a language model: no strategies, and nothing that heard them."""
+    folder = shutil.copytree(
+        smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("book", "notebooks", "strategies")
+    )
+    about = tomlkit.parse((folder / "run.toml").read_text())
+    about["dataset"] = str(ROOT / "data" / "embedded")
+    del about["guide"], about["chat"]
+    (folder / "run.toml").write_text(tomlkit.dumps(about))
+    for arm in ("guided", "placebo_permuted", "llm_only"):
+        for place in folder.glob(f"*/{arm}"):
+            shutil.rmtree(place)
+    return folder
+
+
+def test_the_agents_notebook_says_that_nobody_was_advised(unadvised_run: Path) -> None:
+    shown = _shown(nbformat.read(ROOT / "notebooks" / "05_guided_ddqn.ipynb", as_version=4), unadvised_run, "ORVN")
+    sentences = [result.data for result in shown if isinstance(result, Markdown)]
+    assert any(sentence.startswith("*No guided agent: no arm of this run heard") for sentence in sentences)
+    assert "*No guided agent on this ticker, so no advice to draw.*" in sentences
+    assert "*Nothing to compare: the unguided agent is the only learned arm.*" in sentences
+    assert "*No guided agent with a placebo beside it on this ticker.*" in sentences
+    assert sum(isinstance(result, Figure) for result in shown) == 6
+
+
+def test_the_agents_notebook_shows_both_arms(smoke_run: Path) -> None:
+    shown = _shown(nbformat.read(ROOT / "notebooks" / "05_guided_ddqn.ipynb", as_version=4), smoke_run, "KSTV")
+    assert not [result for result in shown if isinstance(result, Markdown)]
+    figures = [result for result in shown if isinstance(result, Figure)]
+    assert len(figures) == 7
+    named = {label for axes in figures[0].axes for label in axes.get_legend_handles_labels()[1]}
+    assert {"TDQN, unguided", "TDQN, guided", "LLM only"} <= named
+    assert sum(isinstance(result, ll.Audit) for result in shown) == 1
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_results_stand_beside_recorded_ones_or_say_that_there_are_none(
+    unadvised_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    from llmrl_lib.experiments import recorded
+
+    arms = {"unguided": 0.0, "guided": 1e-3, "placebo_random": 0.0, "oracle_100": 2e-3}
+    place = run_of(tmp_path / "results" / "kept", {"AAPL": arms}, paths=False).path.parent
+    monkeypatch.setattr(recorded, "result_folder", lambda: place if kept else None)
+    shown = _shown(nbformat.read(ROOT / "notebooks" / "06_results.ipynb", as_version=4), unadvised_run, "")
+    sentences = [result.data for result in shown if isinstance(result, Markdown)]
+    verdicts = [result for result in shown if isinstance(result, Verdict)]
+    assert (recorded.ABSENT in sentences, recorded.NO_ORACLES in sentences) == (not kept, not kept)
+    assert len(verdicts) == 1 + kept
+    assert "no agents here heard any" in verdicts[0].short
+    assert sum(isinstance(result, Figure) for result in shown) == 2 + kept
+    assert ("*No audit was kept with it.*" in sentences) == kept
+    assert any(sentence.startswith("*No strategies in this run") for sentence in sentences)
 
 
 def _shown(notebook: Any, run_folder: Path, ticker: str) -> list[Any]:

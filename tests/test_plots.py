@@ -77,11 +77,26 @@ def test_few_seeds_are_drawn_one_by_one_and_named(episodes: pd.DataFrame) -> Non
     assert "single seeds" in labelled(figure)
 
 
-def test_values_show_each_seeds_own_difference(episodes: pd.DataFrame) -> None:
-    figure = plots.q_values(episodes.assign(q_long=episodes["seed"] * 1.0, q_short=episodes["seed"] - 0.25), "title")
-    for line in figure.axes[1].lines[:3]:
+def test_values_show_both_arms_and_each_seeds_own_difference(episodes: pd.DataFrame) -> None:
+    told = episodes.assign(q_long=episodes["seed"] * 1.0, q_short=episodes["seed"] - 0.25)
+    figure = plots.q_values({"unguided": told, "guided": told.assign(q_long=told["q_short"])}, "title")
+    long, short, difference = figure.axes
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Q of long", "Q of short", "long minus short"]
+    for line in [line for line in difference.lines if line.get_color() == plots.STYLES["unguided"].colour]:
         np.testing.assert_allclose(line.get_ydata(), 0.25)
-    np.testing.assert_allclose(labelled(figure)["long minus short"].get_ydata(), 0.25)
+    drawn = labelled(figure)
+    np.testing.assert_allclose(drawn["TDQN, guided"].get_ydata(), 0.0)
+    assert {line.get_color() for line in long.lines} == {plots.STYLES[name].colour for name in ("unguided", "guided")}
+    assert len(short.lines) == 8  # three seeds and their mean, of two arms
+
+
+def test_values_are_cut_to_the_later_half_of_training(episodes: pd.DataFrame) -> None:
+    early = episodes["episode"] <= 2
+    told = episodes.assign(q_long=np.where(early, 50.0, 0.5), q_short=np.where(early, -50.0, -0.5))
+    long, short, _ = plots.q_values({"unguided": told}, "title").axes
+    assert long.get_ylim() == short.get_ylim()
+    assert -1 < long.get_ylim()[0] < -0.5
+    assert 0.5 < long.get_ylim()[1] < 1
 
 
 def test_drawdown_is_measured_from_the_highest_equity_so_far() -> None:
@@ -274,7 +289,7 @@ def test_every_figure_has_a_title_and_named_axes(run: Run, episodes: pd.DataFram
         plots.price_and_volume(bars, "ORVN", run.dataset.split),
         plots.daily_returns(bars, "ORVN"),
         plots.memory(bars, "ORVN"),
-        plots.q_values(episodes, "values"),
+        plots.q_values({"unguided": episodes}, "values"),
         plots.equity_curves(paths, "equity"),
         plots.trades(run.dataset.test_bars("ORVN"), one, "trades"),
         plots.sharpe_by_arm(run.performance(), "arms"),

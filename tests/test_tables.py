@@ -113,3 +113,9 @@ def test_a_sentence_stands_where_a_table_has_no_rows() -> None:
     assert tables.or_sentence(full, "none") is full
     assert tables.or_sentence(full.iloc[:0], "none").data == "none"
     assert tables.or_sentence(None, "no figure").data == "no figure"
+
+
+def test_the_main_arms_are_those_that_figures_can_draw_side_by_side(smoke_run: Path) -> None:
+    main = tables.main_arms(open_run(smoke_run).arms("ORVN"))
+    learned = ["unguided", "guided", "llm_only"]
+    assert list(main) == [*learned, "buy_and_hold", "sell_and_hold", "trend_following", "mean_reversion"]

@@ -12,11 +12,11 @@ import pandas as pd
 
 from llmrl_lib.book.markdown import table
 from llmrl_lib.experiments import Run
+from llmrl_lib.experiments.recorded import kept_audit, recorded_guided
 from llmrl_lib.experiments.tables import arm_label, published_sentence
+from llmrl_lib.experiments.verdict import conclusion, in_short
 from llmrl_lib.metrics import sharpe_standard_error
-from llmrl_lib.settings import TdqnSettings, profile_names
-
-PUBLISHED_SEEDS = 25  # of the guided paper's replication, each of TdqnSettings().episodes
+from llmrl_lib.settings import profile_names
 
 
 def summary(run: Run) -> str:
@@ -55,6 +55,17 @@ def summary(run: Run) -> str:
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
 
 
+def answer(run: Run) -> str:
+    """The verdict on the run in a sentence or two, and that on the recorded one where there is one; Markdown."""
+    told = [f"**In short**, for this run: {in_short(run)}"]
+    if found := recorded_guided():
+        told.append(
+            f"For the recorded run *{found.name}* ({', '.join(found.tickers)}): {in_short(found, kept_audit(found))}"
+        )
+    told.append("*Results* has the whole verdict, what an audit says of it, and how good advice would have to be.")
+    return "\n\n".join(told) + "\n"
+
+
 def command(run: Run) -> str:
     """The two commands that made the run and its book, with folders named from the nearest one that holds both."""
     data, out = run.dataset_path, run.path.resolve()
@@ -77,23 +88,6 @@ def standard_errors(run: Run) -> pd.Series:
             for ticker in run.tickers
         }
     )
-
-
-def conclusion(run: Run) -> str:
-    """What may be concluded from a run of so many seeds and episodes, in a sentence."""
-    settings, seeds, whole = run.settings, int(run.about["seeds"]), TdqnSettings()
-    made = f"{seeds} seed{'s' * (seeds != 1)} of {settings.episodes} episode{'s' * (settings.episodes != 1)}"
-    published = f"{PUBLISHED_SEEDS} runs of {whole.episodes}"
-    if (settings.hidden, settings.layers) != (whole.hidden, whole.layers):
-        what = f"that the machinery runs, and nothing about any method: {made}, with another network than the published one, "
-        what += f"are far too short to compare with {published}"
-    elif settings.episodes < whole.episodes:
-        what = f"nothing about any method: {made} are far too short to compare with the published {published}"
-    elif seeds < PUBLISHED_SEEDS:
-        what = f"how an agent trained as long as the published ones behaves; {made} are few beside {published}"
-    else:
-        what = f"how the agent behaves under the published protocol, {made}; less than a standard error is no finding"
-    return f"**What may be concluded:** {what}."
 
 
 def _intro(run: Run) -> str:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from llmrl_lib.book.front import command, summary
+from llmrl_lib.book.front import answer, command, summary
 from llmrl_lib.book.markdown import table
-from llmrl_lib.book.recorded import recorded_page, result_folder
+from llmrl_lib.book.recorded import recorded_page
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.evidence.published import INCONSISTENCIES
 from llmrl_lib.experiments import Run
+from llmrl_lib.experiments.recorded import result_folder
 from llmrl_lib.experiments.tables import performance_table
 from llmrl_lib.market.features import FIELDS, GROUPS
 from llmrl_lib.settings import Quirks, TdqnSettings
@@ -30,6 +31,7 @@ def generated_pages(run: Run) -> dict[str, str]:
         "_generated/quirks.md": settings_table(Quirks),
         "_generated/settings.md": settings_table(TdqnSettings),
         "_generated/summary.md": summary(run),
+        "_generated/answer.md": answer(run),
         "_generated/command.md": command(run),
         "_generated/inconsistencies.md": "\n".join(f"- {line}" for line in INCONSISTENCIES) + "\n",
         "api.md": reference_page(),

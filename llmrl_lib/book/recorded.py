@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 import pandas as pd
@@ -19,15 +18,6 @@ from llmrl_lib.experiments import Run, open_run
 
 ARM = "unguided"
 NARROW = "bfloat16"
-
-
-def result_folder() -> Path | None:
-    """Where recorded results are: in the checkout, or inside an installed package; None where there are none."""
-    package = Path(str(resources.files("llmrl_lib")))
-    for folder in (package.parent / "results", package / "share" / "results"):
-        if any(folder.glob("*/run.toml")):
-            return folder
-    return None
 
 
 def recorded_page(folder: Path) -> str:
@@ -101,7 +91,7 @@ def _constant(run: Run, ticker: str) -> str:
 
 
 def _same_but_precision(run: Run, other: Run) -> bool:
-    mine, theirs = ({**one.about["tdqn"], "precision": ""} for one in (run, other))
+    mine, theirs = ({**one.about["tdqn"], "precision": "", "seeds": one.about["seeds"]} for one in (run, other))
     return mine == theirs
 
 

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 CLASSICAL = ("buy_and_hold", "sell_and_hold", "trend_following", "mean_reversion")
 ARMS = (*LEARNED, LLM_ONLY, *CLASSICAL)
-MANIFEST, SETTINGS, CHECKPOINTS = "manifest.json", "settings.toml", "checkpoints"
+RUN, MANIFEST, SETTINGS, CHECKPOINTS = "run.toml", "manifest.json", "settings.toml", "checkpoints"
+NAMED_BY = ("ticker", "arm", "dataset", "tdqn", "advice")  # what makes two trials of one run different
 PACKAGES = ("torch", "numpy", "pandas")
 
 
@@ -142,12 +143,23 @@ def _begun(
     }
     if advice := described(arm, strategies):
         request["advice"] = advice
-    if (folder / SETTINGS).is_file():
+    begun = (folder / SETTINGS).is_file()
+    if begun:
         refuse_other_settings(folder, read_toml(folder / SETTINGS), request)
-        if (folder / MANIFEST).is_file():
-            return request, _without_checkpoints(folder)
+    _count(folder, request)
+    if begun and (folder / MANIFEST).is_file():
+        return request, _without_checkpoints(folder)
     write_toml(folder / SETTINGS, request)
     return request, None
+
+
+def _count(folder: Path, request: Mapping[str, Any]) -> None:
+    """Writes down in the run that this configuration is tried; an arm outside of a run is nobody's trial."""
+    from llmrl_lib.evidence.audit import record_trial
+
+    run = folder.absolute().parent.parent
+    if (run / RUN).is_file():
+        record_trial(run, {name: request[name] for name in NAMED_BY if name in request})
 
 
 def _ended(

@@ -10,16 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.evidence.bootstrap import Interval, sharpe_difference
+from llmrl_lib.evidence.bootstrap import LEAST, Interval, sharpe_difference
 from llmrl_lib.evidence.paired import Paired, holm, paired_test
 from llmrl_lib.experiments.arms import Arm
-from llmrl_lib.experiments.guided import UNGUIDED, hit_rate_of
+from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, PLACEBOS, UNGUIDED, hit_rate_of
 from llmrl_lib.experiments.runs import Run
 
+GUIDED, HOLDING = "guided", "buy_and_hold"
 RECORDED = "comparisons.csv"  # of a recorded run, whose daily returns are not kept
 LATER = "later_sharpe_ratio"  # a seed's mean over the later half of episodes: it wanders less than the final policy's
 COLUMNS = (
@@ -27,6 +30,8 @@ COLUMNS = (
     "wilcoxon_p_value", "wins", "later_difference", "later_low", "later_high", "later_p_value", "later_corrected",
     "path_difference", "path_low", "path_high", "path_p_value",
 )  # fmt: skip
+_NOTHING = (math.nan,) * 6
+_File = tuple[Path, int]  # and when it was last changed, so that a table made twice reads and resamples once
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class Comparison:
     metric: str  # that the scores are of; the path is always that of Sharpe ratios
     mean: float  # of the arm, over the seeds of both
     base_mean: float
-    seeds: Paired
-    path: Interval | None  # None where daily returns are not kept, or both did the same
+    seeds: Paired | None  # None where there are not two pairs: a single seed, or two accounts without seeds
+    path: Interval | None  # None where daily returns are not kept, both did the same, or one never moved
 
 
 def compare_arms(arm: Arm, base: Arm, metric: str = "sharpe_ratio", split: str = "test") -> Comparison:
@@ -47,42 +52,65 @@ def compare_arms(arm: Arm, base: Arm, metric: str = "sharpe_ratio", split: str =
 
     `metric` is one of an arm's `performance`, or LATER: the test Sharpe ratio of each seed, mean over the later half of its
     episodes, which two learned arms have. An arm without seeds of its own (buy and hold, one account) stands beside every
-    seed of the other. Raises ValueError for arms of different tickers, for an unknown metric, and for fewer than two pairs.
+    seed of the other. Raises ValueError for arms of different tickers or without a seed in common, and for an unknown metric.
     """
     if arm.ticker != base.ticker:
         raise ValueError(f"the arms are of {arm.ticker} and {base.ticker}; compare arms of one ticker")
     scores = [_scores(one, metric, split) for one in (arm, base)]
     a, b = _side_by_side(*scores)
-    path = None
-    returns = [_daily(one, split) for one in (arm, base)]
-    if returns[0] is not None and returns[1] is not None:
-        days = returns[0].index.intersection(returns[1].index)
-        first, second = (one.loc[days].to_numpy() for one in returns if one is not None)
-        if not np.array_equal(first, second):
-            path = sharpe_difference(first, second)
-    return Comparison(arm.name, base.name, metric, float(a.mean()), float(b.mean()), paired_test(a, b), path)
+    if not len(a):
+        raise ValueError(
+            f"{arm.name} and {base.name} of {arm.ticker} have no seed in common; train both on the same seeds"
+        )
+    seeds = paired_test(a, b) if len(a) > 1 else None
+    path = _over_days(_paths(arm), _paths(base), split)
+    return Comparison(arm.name, base.name, metric, float(a.mean()), float(b.mean()), seeds, path)
 
 
-def comparison_table(run: Run, base: str = UNGUIDED, arms: Sequence[str] | None = None) -> pd.DataFrame:
+def comparison_table(
+    run: Run, base: str = UNGUIDED, arms: Sequence[str] | None = None, tickers: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Every learned arm of a run (or those named) less `base`, a row per ticker and arm; columns as COLUMNS, test Sharpe.
 
+    Of all tickers, or of those named.
+
     The columns that begin with later_ say the same of the later half of training (LATER). `corrected` and `later_corrected`
-    are Holm's p-values over all rows. A run without anything to compare gives a table without rows. For a
-    recorded run the intervals over days are those that were written when it was recorded.
+    are Holm's p-values over all rows. What a single seed cannot tell is NaN. A run without anything to compare gives a table
+    without rows. For a recorded run the intervals over days are those that were written when it was recorded.
     """
     rows = []
-    for ticker in run.tickers:
+    for ticker in run.tickers if tickers is None else tickers:
         found = run.arms(ticker)
         for name, arm in found.items():
             wanted = arm.learned if arms is None else name in arms
             if base in found and name != base and wanted:
                 rows.append(_row(arm, found[base]))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    for p_value, corrected in (("p_value", "corrected"), ("later_p_value", "later_corrected")):
-        said = table[p_value].dropna()
-        if len(said):
-            table[corrected] = holm({str(row): value for row, value in said.items()})["corrected"].set_axis(said.index)
-    return _with_recorded(table, run) if len(table) else table
+    return _with_recorded(_corrected(table), run) if len(table) else table
+
+
+def placebo_table(run: Run, tickers: Sequence[str] | None = None) -> pd.DataFrame:
+    """Guided less each placebo, a row per ticker and placebo; columns of `comparison_table`, Holm over all rows."""
+    chosen = list(run.tickers if tickers is None else tickers)
+    bases = dict.fromkeys(name for ticker in chosen for name in run.arms(ticker) if name in PLACEBOS)
+    rows = [table for base in bases if len(table := comparison_table(run, base, [GUIDED], chosen))]
+    if not rows:
+        return pd.DataFrame(columns=list(COLUMNS))
+    table = pd.concat(rows, ignore_index=True)
+    order = [chosen.index(ticker) for ticker in table["ticker"]]
+    return _corrected(table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True))
+
+
+def told_arms(run: Run, tickers: Sequence[str] | None = None) -> pd.DataFrame:
+    """Every learned arm but the oracles less the unguided one: guided, ablations and placebos; as `comparison_table`."""
+    return comparison_table(run, arms=[arm for arm in LEARNED if hit_rate_of(arm) is None], tickers=tickers)
+
+
+def every_comparison(run: Run) -> pd.DataFrame:
+    """All that the results show of a run, for RECORDED: against the unguided agent, against holding, and the placebos."""
+    against = [comparison_table(run), comparison_table(run, HOLDING, [GUIDED, UNGUIDED, LLM_ONLY]), placebo_table(run)]
+    rows = [table for table in against if len(table)]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(COLUMNS))
 
 
 def value_of_advice(run: Run) -> pd.DataFrame:
@@ -127,13 +155,39 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with Holm's p-values over all its rows that say something."""
+    table = table.copy()
+    for p_value, corrected in (("p_value", "corrected"), ("later_p_value", "later_corrected")):
+        said = table[p_value].dropna()
+        if len(said):
+            table[corrected] = holm({str(row): value for row, value in said.items()})["corrected"].set_axis(said.index)
+    return table
+
+
+@lru_cache(maxsize=4096)
+def _over_days(first: _File | None, second: _File | None, split: str) -> Interval | None:
+    """The difference of two Sharpe ratios on the days that both traded."""
+    if first is None or second is None:
+        return None
+    one, other = _daily(first, split), _daily(second, split)
+    days = one.index.intersection(other.index)
+    a, b = one.loc[days].to_numpy(), other.loc[days].to_numpy()
+    if len(a) < LEAST or np.array_equal(a, b) or min(np.ptp(a), np.ptp(b)) == 0:
+        return None
+    return sharpe_difference(a, b)
+
+
 def _row(arm: Arm, base: Arm) -> dict[str, float | str]:
     found = compare_arms(arm, base)
     pairs, path = found.seeds, found.path
     later = compare_arms(arm, base, LATER).seeds if arm.learned and base.learned else None
+    tested = (
+        (pairs.low, pairs.high, pairs.t_p_value, math.nan, pairs.wilcoxon_p_value, pairs.wins) if pairs else _NOTHING
+    )
     values = (
-        arm.ticker, found.arm, found.base, pairs.n, found.mean, found.base_mean, pairs.difference, pairs.low, pairs.high,
-        pairs.t_p_value, math.nan, pairs.wilcoxon_p_value, pairs.wins,
+        arm.ticker, found.arm, found.base, pairs.n if pairs else 1, found.mean, found.base_mean,
+        found.mean - found.base_mean, *tested,
         *((later.difference, later.low, later.high, later.t_p_value) if later else (math.nan,) * 4), math.nan,
         *((path.estimate, path.low, path.high, path.p_value) if path else (math.nan,) * 4),
     )  # fmt: skip
@@ -159,11 +213,16 @@ def _side_by_side(a: pd.Series, b: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return a.loc[common].to_numpy(), b.loc[common].to_numpy()
 
 
-def _daily(arm: Arm, split: str) -> pd.Series | None:
+def _paths(arm: Arm) -> _File | None:
+    """Where the arm's daily returns are, and when they were last changed; None where they are not kept."""
+    place = arm.folder / "trajectories.csv.gz"
+    return (place, place.stat().st_mtime_ns) if place.is_file() else None
+
+
+@lru_cache(maxsize=1024)
+def _daily(paths: _File, split: str) -> pd.Series:
     """The mean over seeds of the daily returns: those of an account split evenly among the seeds every day."""
-    if not (arm.folder / "trajectories.csv.gz").is_file():
-        return None
-    table = arm.trajectories
+    table = pd.read_csv(paths[0], usecols=["split", "date", "daily_return"], parse_dates=["date"])
     return table[table["split"] == split].groupby("date")["daily_return"].mean()
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
 from llmrl_lib.experiments.adviser import Adviser, finished_prompts, strategies_of
-from llmrl_lib.experiments.arms import ARMS, MANIFEST, Arm, load_arm
+from llmrl_lib.experiments.arms import ARMS, MANIFEST, RUN, Arm, load_arm
 from llmrl_lib.experiments.folders import ExperimentError, read_toml, refuse_other_settings, write_toml
 from llmrl_lib.experiments.processes import LOCK
 from llmrl_lib.market.dataset import Dataset, load_dataset, open_dataset
@@ -21,7 +21,6 @@ from llmrl_lib.market.defects import DatasetError
 from llmrl_lib.settings import Profile, TdqnSettings, tdqn_settings, to_table
 from llmrl_lib.strategy.records import Strategy
 
-RUN = "run.toml"
 KEYS = ("dataset", "profile", "tickers", "dataset_name", "seeds", "tdqn")
 
 
@@ -81,6 +80,11 @@ class Run:
     @property
     def profile(self) -> str:
         return str(self.about["profile"])
+
+    @property
+    def recorded(self) -> bool:
+        """Whether this is what was kept of a run under results/: no prices, and no dataset to open."""
+        return not self.about["dataset"]
 
     @property
     def settings(self) -> TdqnSettings:

@@ -47,6 +47,11 @@ def arm_label(arm: str) -> str:
     return LABELS.get(arm, arm.replace("_", " "))
 
 
+def main_arms(arms: Mapping[str, Arm]) -> dict[str, Arm]:
+    """Those of a ticker's arms that its figures draw: no ablations, placebos or oracles."""
+    return {name: arm for name, arm in arms.items() if name in LABELS or name in CLASSICAL}
+
+
 def or_sentence(shown: Any, sentence: str) -> Any:
     """A table or figure itself, or a sentence (IPython's Markdown) in its place where it is None or a table without rows."""
     display: Any = import_module("IPython.display")
@@ -248,8 +253,12 @@ def _published() -> dict[str, dict[Any, float]]:
 
 
 def _unlike_the_benchmark(run: Run) -> str:
-    """Why nothing in `run` can be compared with the benchmark; blank where its dates and settings are the benchmark's."""
-    for name, date in BENCHMARK_DATES.items():
+    """Why nothing in `run` can be compared with the benchmark; blank where its dates and settings are the benchmark's.
+
+    What was kept of a recorded run names no dates: there what holding scores has to do.
+    """
+    dates = () if run.recorded else BENCHMARK_DATES.items()
+    for name, date in dates:
         ours = getattr(run.described, name)
         if ours != pd.Timestamp(date):
             return f"{name} of the dataset is {ours:%Y-%m-%d} and the benchmark's {date}"

@@ -3,6 +3,7 @@
 from llmrl_lib.plots.agents import drawdowns, equity_curves, learning_curve, q_values, trades
 from llmrl_lib.plots.audit import cost_sweep
 from llmrl_lib.plots.features import coverage, indicators
+from llmrl_lib.plots.guided import advice_and_trades, differences, value_of_advice
 from llmrl_lib.plots.invented import hidden_drift, information_coefficients
 from llmrl_lib.plots.markets import daily_returns, memory, price_and_volume
 from llmrl_lib.plots.results import replication, sharpe_by_arm
@@ -13,10 +14,12 @@ from llmrl_lib.plots.uncertainty import entropy_map, hits_by_confidence, reliabi
 __all__ = [
     "STYLES",
     "Style",
+    "advice_and_trades",
     "cost_sweep",
     "coverage",
     "daily_returns",
     "decisions_on_price",
+    "differences",
     "drawdowns",
     "entropy_map",
     "equity_curves",
@@ -37,4 +40,5 @@ __all__ = [
     "style_of",
     "trades",
     "uncertainty_spreads",
+    "value_of_advice",
 ]

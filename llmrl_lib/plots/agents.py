@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from llmrl_lib.plots.style import (
     LONG_COLOUR,
     SHORT_COLOUR,
-    Style,
     band,
     by_seed,
     dates_on,
@@ -59,20 +58,32 @@ def learning_curve(
     return figure
 
 
-def q_values(episodes: pd.DataFrame, title: str) -> Figure:
-    """What the network gives to long and to short, mean over the test days, after each training episode.
+def q_values(episodes: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """What each arm's networks give to long and to short, mean over the test days, after each training episode.
 
-    Above the values, whose level differs from seed to seed; below each seed's own difference, which decides.
+    `episodes` holds a table per learned arm (columns seed, episode, q_long, q_short). The two panels of values share an
+    axis that is cut to the later half of the episodes, where values have settled; the lowest shows each seed's own
+    difference, which decides.
     """
-    long, short = (by_seed(episodes, "episode", column) for column in ("q_long", "q_short"))
-    with panels(2.2, 2.0) as (figure, (levels, difference)):
-        band(levels, long.index, long, Style("Q of long", LONG_COLOUR))
-        band(levels, short.index, short, Style("Q of short", SHORT_COLOUR, (0, (5, 2))))
-        band(difference, long.index, long - short, Style("long minus short", "#222222"))
+    with panels(1.9, 1.9, 1.9) as (figure, (long, short, difference)):
+        settled = []
+        for arm, table in episodes.items():
+            wide = {column: by_seed(table, "episode", column) for column in ("q_long", "q_short")}
+            for axes, column in ((long, "q_long"), (short, "q_short")):
+                band(axes, wide[column].index, wide[column], style_of(arm))
+                settled.append(wide[column].iloc[len(wide[column]) // 2 :].to_numpy())
+            band(difference, wide["q_long"].index, wide["q_long"] - wide["q_short"], style_of(arm))
+        if settled:
+            low, high = min(values.min() for values in settled), max(values.max() for values in settled)
+            room = 0.08 * (high - low) or 0.001
+            for axes in (long, short):
+                axes.set_ylim(low - room, high + room)
         difference.axhline(0, color="#888888", linewidth=0.8)
-        levels.set(title=title, ylabel="value Q")
-        difference.set(xlabel="training episode", ylabel="difference")
+        long.set(title=title, ylabel="Q of long")
+        short.set(ylabel="Q of short")
+        difference.set(xlabel="training episode", ylabel="long minus short")
         whole_numbers_on(difference)
+        figure.align_ylabels()
         legend_below(figure)
     return figure
 
@@ -129,7 +140,7 @@ def trades(bars: pd.DataFrame, path: pd.DataFrame, title: str) -> Figure:
         drawn[0].set(title=title)
         _mark_changes(drawn[-1], bars, path)
         if many:
-            first, last, count = _busiest(path)
+            first, last, count = busiest(path)
             closes = bars.loc[first:last, "close"]
             room = 0.08 * (closes.max() - closes.min())
             drawn[1].set_xlim(float(date2num(first)), float(date2num(last)))
@@ -140,8 +151,11 @@ def trades(bars: pd.DataFrame, path: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _busiest(path: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp, int]:
-    """The months (DETAIL) with most changes of side, not reaching beyond the path where it is as long, and their number."""
+def busiest(path: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp, int]:
+    """First and last day of the months (DETAIL) with most changes of side, and their number.
+
+    They do not reach beyond the path where it is as long.
+    """
     days = pd.Series(pd.to_datetime(path["date"]).to_numpy())
     changes = pd.DatetimeIndex(days[(path["trade_mark"] != 0).to_numpy()])
     ends = days[days >= days.iloc[0] + DETAIL].to_list() or [days.iloc[-1]]

@@ -69,7 +69,12 @@ def test_the_page_has_a_row_per_question() -> None:
     assert page["done"][0] == CHECKS["costs"].done
     assert "not retrained" in page["done"][0]
     assert audit.details("costs")["end"].tolist() == [3.0, 20.456]
-    assert "<table" in audit._repr_html_()
+    shown = audit._repr_html_()
+    assert shown.count("<tr>") == 4  # a head and a row for each of two checks
+    assert "<b>fail</b>" in shown
+    assert "not available" in shown
+    assert "guided &gt; unguided" in shown
+    assert shown.count(CHECKS["costs"].done) == 1
 
 
 def test_a_check_that_could_not_be_made_is_no_pass() -> None:

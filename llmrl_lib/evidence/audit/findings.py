@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from html import escape
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -123,6 +124,7 @@ CHECKS = {
     ),
 }
 BEST = "best arm"
+_WRAPPED = 'style="white-space:normal;text-align:left"'
 LOOK_AHEAD = ("features", "requests", "strategies", "guidance", "observations")
 ON_MONEY = ("accounting", "costs", "delay", "constant", "split")
 OF_ADVICE = (*LOOK_AHEAD, *ON_MONEY, "placebos", "swapped", "recall", "cutoff", "trials")
@@ -227,7 +229,18 @@ class Audit:
         return found
 
     def _repr_html_(self) -> str:
-        return self.table().to_html(index=False)
+        """The page for a notebook: a head for each check that says what was done, a row for each thing it is about."""
+        rows: list[str] = []
+        last = ""
+        row: Any
+        for row in self.table().itertuples(index=False):
+            if row.check != last:
+                rows.append(f"<tr><td colspan=3 {_WRAPPED}><b>{escape(row.check)}</b>: {escape(row.done)}</td></tr>")
+                last = row.check
+            mark = f"<b>{row.mark}</b>" if row.mark == FAIL else row.mark
+            cells = (mark, escape(row.about.replace("_", " ")), escape(row.sentence))
+            rows.append("<tr>" + "".join(f"<td {_WRAPPED}>{cell}</td>" for cell in cells) + "</tr>")
+        return "<table><tbody>" + "".join(rows) + "</tbody></table>"
 
 
 @dataclass(frozen=True)
@@ -265,11 +278,14 @@ class Marks:
             parts.append(f"not available: {self._named(MISSING)}")
         return "; ".join(parts)
 
-    def said(self, sentence: str) -> str:
-        """The claim's sentence with what it fails, and what could not be checked, in the same sentence."""
+    def said(self, sentence: str, link: str = "but") -> str:
+        """The claim's sentence with what it fails, and what could not be checked, in the same sentence.
+
+        `link` leads to what it fails: "and" after a sentence that does not uphold the claim.
+        """
         text = sentence.rstrip().rstrip(".")
         if self.failed:
-            text += f", but it fails {len(self.failed)} of {len(self.findings)} audit checks ({self._named(FAIL)})"
+            text += f", {link} it fails {len(self.failed)} of {len(self.findings)} audit checks ({self._named(FAIL)})"
         elif self.passed:
             text += f", and fails none of the {len(self.passed)} audit checks that could be made"
         else:

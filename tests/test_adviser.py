@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from chat_server import ChatServer
 
-from llmrl_lib.experiments import ExperimentError, open_run, run_suite
+from llmrl_lib.experiments import ExperimentError, open_run, run_suite, suite
 from llmrl_lib.experiments.adviser import Adviser
 from llmrl_lib.market.dataset import load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings
@@ -96,6 +96,27 @@ def test_an_arm_without_a_guide_is_refused_before_any_work(tmp_path: Path) -> No
     with pytest.raises(ExperimentError, match="there is no arm 'magic'"):
         run_suite(EMBEDDED, ["ORVN"], TINY, tmp_path / "run", 1, ("magic",))
     assert not (tmp_path / "run").exists()
+
+
+def test_on_a_gpu_all_learned_arms_train_together(chat_server: ChatServer, tmp_path: Path, monkeypatch) -> None:
+    """The same files as arm by arm (here on a processor), and a failure of the group is one of the tickers left without."""
+    tiny_run(chat_server, tmp_path / "one")
+    monkeypatch.setattr(suite, "_has_gpu", lambda: True)
+    outcome = tiny_run(chat_server, tmp_path / "group")
+    assert (outcome.finished, outcome.failures) == (("ORVN",), ())
+    for arm in ("unguided", "guided"):
+        for name in ("metrics.csv", "trajectories.csv.gz", "weights.safetensors"):
+            one, group = (tmp_path / run / "ORVN" / arm / name for run in ("one", "group"))
+            assert one.read_bytes() == group.read_bytes()
+    assert not list((tmp_path / "group").glob("checkpoints*"))
+
+    def fails(*_, **__) -> None:
+        raise OSError(28, "No space left on device", "x")
+
+    monkeypatch.setattr(suite, "run_arms", fails)
+    outcome = tiny_run(chat_server, tmp_path / "full")
+    assert outcome.finished == ()
+    assert [(one.ticker, one.what) for one in outcome.failures] == [("ORVN", "learned arms")]
 
 
 def test_a_profile_names_arms_prompts_and_guide(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
 from llmrl_lib.experiments.adviser import Adviser, advise, has_strategies, strategies_of
-from llmrl_lib.experiments.arms import ARMS, CLASSICAL, MANIFEST, run_arm
+from llmrl_lib.experiments.arms import ARMS, CHECKPOINTS, CLASSICAL, MANIFEST, run_arm, run_arms
 from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
 from llmrl_lib.experiments.folders import ExperimentError, explain, write_text
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, hears_strategies
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
 RUN_NOTEBOOKS = ("06_results",)
 MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
+TOGETHER = "learned arms"  # of all tickers, on a GPU
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,16 @@ def run_suite(
         failures = _unusable(dataset, tickers)
         sound = [ticker for ticker in tickers if ticker not in {failure.ticker for failure in failures}]
         alone, told = ([arm for arm in arms if hears_strategies(arm) is told] for told in (False, True))
+        together = [arm for arm in arms if arm in LEARNED] if _has_gpu() else []
+        alone, told = ([arm for arm in part if arm not in together] for part in (alone, told))
         first = _strategy_tasks(dataset, sound, profile, folder, adviser)
         first += _arm_tasks(dataset.path, sound, alone, profile, folder, jobs)
         failures += _by_ticker(_work_off(first, jobs, display), sound, folder)
         advised = [ticker for ticker in sound if has_strategies(folder / STRATEGIES, profile.guide, ticker)]
         failures += _work_off(_arm_tasks(dataset.path, advised, told, profile, folder, jobs), jobs, display)
+        if together:
+            task = _gpu_task(dataset.path, sound, advised, together, profile, folder)
+            failures += _by_ticker(_work_off([task], 1, display), sound, folder, together)
         if notebooks:
             failures += _tell(folder, sound, failures, jobs, display)
     failed = {failure.ticker for failure in failures}
@@ -178,16 +185,58 @@ def _strategy_tasks(
     ]
 
 
-def _by_ticker(failures: Iterable[Failure], tickers: Sequence[str], folder: Path) -> Iterator[Failure]:
-    """A prompt that failed, as a failure of each ticker that has no strategies for it; others as they are."""
+def _by_ticker(
+    failures: Iterable[Failure], tickers: Sequence[str], folder: Path, together: Sequence[str] = ()
+) -> Iterator[Failure]:
+    """A failure of several tickers' work, as one of each ticker that lacks what was to be made; others as they are."""
     for failure in failures:
         prompt = failure.what.removeprefix(MAKING)
-        if prompt == failure.what:
-            yield failure
-            continue
         for ticker in tickers:
-            if not has_strategies(folder / STRATEGIES, prompt, ticker):
+            if failure.what == TOGETHER:
+                lacks = any(not (folder / ticker / arm / MANIFEST).is_file() for arm in together)
+            else:
+                lacks = prompt != failure.what and not has_strategies(folder / STRATEGIES, prompt, ticker)
+            if lacks:
                 yield replace(failure, ticker=ticker)
+        if failure.ticker:
+            yield failure
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _gpu_task(
+    data: Path, tickers: Sequence[str], advised: Sequence[str], arms: Sequence[str], profile: Profile, folder: Path
+) -> Task:
+    """All learned arms of all tickers in one group: a GPU is hardly slower for hundreds of runs than for one."""
+    wanted = {
+        (ticker, arm): folder / ticker / arm
+        for arm in arms
+        for ticker in (advised if hears_strategies(arm) else tickers)
+    }
+    left = sum(not (place / MANIFEST).is_file() for place in wanted.values())
+    call = _GpuCall(data, wanted, profile, folder)
+    return Task("", TOGETHER, call, folder, left * profile.tdqn.episodes * len(profile.seeds))
+
+
+@dataclass(frozen=True)
+class _GpuCall:
+    data: Path
+    wanted: Mapping[tuple[str, str], Path]
+    profile: Profile
+    folder: Path
+
+    def __call__(self) -> None:
+        dataset, checkpoints = load_dataset(self.data), self.folder / CHECKPOINTS
+        told = {ticker for ticker, arm in self.wanted if hears_strategies(arm)}
+        strategies = {ticker: strategies_of(self.folder / STRATEGIES, self.profile.guide, ticker) for ticker in told}
+        tell = _Teller(self.folder)
+        run_arms(dataset, self.wanted, self.profile, strategies, tell, checkpoint=checkpoints)
+        (self.folder / PROGRESS).unlink(missing_ok=True)
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -232,19 +281,30 @@ class _ArmCall:
     workers: int
 
     def __call__(self) -> None:
-        sharpe: dict[int, float] = {}
-        done: dict[int, int] = {}
-
-        def tell(progress: Progress) -> None:
-            sharpe[progress.seed], done[progress.seed] = progress.test_sharpe, progress.episode
-            said = {"episodes": sum(done.values()), "test_sharpe": sum(sharpe.values()) / len(sharpe)}
-            write_text(self.folder / PROGRESS, json.dumps(said))
-
+        tell = _Teller(self.folder)
         dataset, strategies = load_dataset(self.data), []
         if hears_strategies(self.arm):
             strategies = strategies_of(self.folder.parents[1] / STRATEGIES, self.profile.guide, self.ticker)
         run_arm(dataset, self.ticker, self.arm, self.profile, self.folder, self.workers, tell, strategies)
         (self.folder / PROGRESS).unlink(missing_ok=True)
+
+
+class _Teller:
+    """Writes how far the runs of an arm, or of many, have come."""
+
+    def __init__(self, folder: Path) -> None:
+        self._place = folder / PROGRESS
+        self._sharpe: dict[tuple[str, int], float] = {}
+        self._done: dict[tuple[str, int], int] = {}
+
+    def __call__(self, progress: Progress) -> None:
+        run = (progress.problem, progress.seed)
+        self._sharpe[run], self._done[run] = progress.test_sharpe, progress.episode
+        said = {
+            "episodes": sum(self._done.values()),
+            "test_sharpe": sum(self._sharpe.values()) / len(self._sharpe),
+        }
+        write_text(self._place, json.dumps(said))
 
 
 def _notebook_task(folder: Path, name: str, ticker: str) -> Task:

@@ -15,7 +15,7 @@ from pathlib import Path
 from llmrl_lib.evidence.audit import write_audit
 from llmrl_lib.experiments import open_run
 from llmrl_lib.experiments.auditing import audit
-from llmrl_lib.experiments.comparisons import RECORDED, comparison_table
+from llmrl_lib.experiments.comparisons import RECORDED, every_comparison
 from llmrl_lib.experiments.folders import write_toml, write_whole
 
 SMALL = ("manifest.json", "settings.toml", "metrics.csv", "performance.csv")
@@ -40,7 +40,7 @@ def main() -> None:
         if "guided" in run.arms(ticker):
             write_audit(audit(run, ticker), place / ticker / "audit.json")
             print(f"{ticker}: audited")
-    table = comparison_table(run)
+    table = every_comparison(run)
     if len(table):
         write_whole(place / RECORDED, lambda part: part.write_text(table.to_csv(index=False), "utf-8"))
 

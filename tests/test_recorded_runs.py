@@ -28,6 +28,7 @@ def test_oracles_are_those_of_the_run_or_else_recorded_ones(tmp_path: Path, monk
     run_of(place / "kept", {"AAA": {"unguided": 0.0, "oracle_040": 0.0}})
     monkeypatch.setattr(recorded, "result_folder", lambda: place)
     assert recorded.with_oracles(without).name == "kept"
+    assert recorded.with_oracles(own) is own
 
 
 def test_audits_that_were_kept_are_read_together(tmp_path: Path) -> None:

@@ -112,6 +112,12 @@ def test_guided_is_compared_with_each_placebo_and_all_are_paid_for(compared) -> 
     assert placebo_table(compared, ["BBB"])["ticker"].unique().tolist() == ["BBB"]
 
 
+def test_holm_counts_the_rows_of_all_placebos(tmp_path: Path) -> None:
+    table = placebo_table(run_of(tmp_path / "r", {"AAA": {**ARMS, "placebo_random": -1e-3, "placebo_permuted": 0.0}}))
+    least = table["p_value"].idxmin()
+    assert table["corrected"][least] == pytest.approx(2 * table["p_value"][least])
+
+
 def test_what_was_told_leaves_oracles_out(compared) -> None:
     assert set(told_arms(compared)["arm"]) == {"guided", "guided_direction", "placebo_random", "placebo_flipped"}
     assert set(comparison_table(compared, tickers=["AAA"])["ticker"]) == {"AAA"}

@@ -55,6 +55,7 @@ def test_a_gain_on_some_stocks_and_harm_on_others_are_both_told(tmp_path: Path) 
     found = verdict(run)
     assert found.short.startswith("advice helped on 1 of 2 stocks; it harmed on 1 of 2 stocks")
     assert "is borne out on 1 of 2 stocks only" in found.findings[0]
+    assert "beyond the chance of training on 1 (over the later half of training" in found.findings[0]
 
 
 def test_a_run_without_advice_says_so_and_lists_what_is_missing(tmp_path: Path) -> None:

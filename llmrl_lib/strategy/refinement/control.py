@@ -30,7 +30,9 @@ def shuffled(
     return replace(
         criticism,
         text=_renamed(criticism.text, names),
-        findings=tuple(Finding(names.get(one.feature, one.feature), one.record, one.verdict) for one in criticism.findings),
+        findings=tuple(
+            Finding(names.get(one.feature, one.feature), one.record, one.verdict) for one in criticism.findings
+        ),
         add_features=tuple(names.get(name, name) for name in criticism.add_features),
         add_instructions=tuple(texts.get(text, text) for text in criticism.add_instructions),
         drop_instructions=tuple(texts.get(text, text) for text in criticism.drop_instructions),

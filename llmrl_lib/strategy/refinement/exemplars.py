@@ -17,14 +17,14 @@ from llmrl_lib.language.uncertainty import SIDES
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.market.dates import day_of
 from llmrl_lib.market.features import feature_table
-from llmrl_lib.market.hindsight import HORIZONS, hindsight_labels
+from llmrl_lib.market.hindsight import HORIZONS, Risk, hindsight_labels
 from llmrl_lib.strategy.memory import EVERY
 from llmrl_lib.strategy.refinement.errors import RefinementError
 from llmrl_lib.strategy.refinement.fields import Contrast, contrasts, standings
 from llmrl_lib.strategy.refinement.trainer import Exemplar
 from llmrl_lib.strategy.refinement.windows import Years
 
-RISK = "low"  # the profile of labels that looks as far ahead as a strategy counts
+RISK: Risk = "low"  # the profile of labels that looks as far ahead as a strategy counts
 AHEAD = HORIZONS[-1]  # trading days
 
 
@@ -86,7 +86,7 @@ def months_of(
 
 
 def read_annotations(path: str | Path) -> list[Annotation]:
-    """Annotated months from a CSV file with columns ticker, date (YYYY-MM-DD), direction (LONG or SHORT) and, if wanted, note.
+    """Annotated months from a CSV file: ticker, date (YYYY-MM-DD), direction (LONG or SHORT) and, if wanted, note.
 
     Raises RefinementError naming file and line for anything else.
     """
@@ -110,7 +110,9 @@ def _annotation(row: Mapping[str, str | None], where: str) -> Annotation:
         date = day_of((row["date"] or "").strip())
     except ValueError as error:
         raise RefinementError(f"{where}: {error}") from None
-    return Annotation((row["ticker"] or "").strip(), date, 1 - SIDES.index(side), (row.get("note") or "").strip(), where)
+    return Annotation(
+        (row["ticker"] or "").strip(), date, 1 - SIDES.index(side), (row.get("note") or "").strip(), where
+    )
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def _row_of(note: Annotation, bars: pd.DataFrame, first: int) -> int:
     if row < first or row + 1 >= len(bars):
         span = f"{bars.index[first]:%Y-%m-%d} to {bars.index[-2]:%Y-%m-%d}"
         raise RefinementError(
-            f"{note.where}: {note.date:%Y-%m-%d} is no trading day of {note.ticker} in the years that may be looked at, {span}"
+            f"{note.where}: {note.date:%Y-%m-%d} is no trading day of {note.ticker} that may be looked at, {span}"
         )
     return row
 

@@ -82,7 +82,7 @@ def train(
     troubles = tuple(told for answer in answers for told in answer.troubles)
     if len(rated) < MOST_FAILED * len(answers):
         raise RefinementError(
-            f"{len(answers) - len(rated)} of {len(answers)} sheets of the trainer came to nothing, the first one: {troubles[0]}; "
+            f"{len(answers) - len(rated)} of {len(answers)} sheets of the trainer came to nothing, the first: {troubles[0]}; "
             "use another model for --trainer"
         )
     scores = _scores(rated, fields, months)
@@ -91,9 +91,7 @@ def train(
     return Training(scores, distinct(said, lines, embed), len(said), len(answers), troubles, usage)
 
 
-def _sheets(
-    exemplars: Sequence[Exemplar], fields: Sequence[str], seed: int
-) -> list[tuple[Exemplar, tuple[str, ...]]]:
+def _sheets(exemplars: Sequence[Exemplar], fields: Sequence[str], seed: int) -> list[tuple[Exemplar, tuple[str, ...]]]:
     """Every exemplar with every field, in sheets of about equal size."""
     source = np.random.default_rng([seed, 2])
     count = math.ceil(len(fields) / SHEET)

@@ -1,4 +1,4 @@
-"""How a prompt does on some windows: followed with the accounting and costs of every other arm, and what its readings were worth.
+"""How a prompt does on some windows, followed with the accounting and costs of every other arm, and what its readings did.
 
 The Sharpe ratio of several windows is that of an investor who has, on each day, the same in each window that is open:
 one series of daily returns, so that shares that moved together do not count as several.

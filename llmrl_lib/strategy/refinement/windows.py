@@ -15,7 +15,7 @@ import pandas as pd
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.strategy.refinement.errors import RefinementError
 
-YEAR = 252  # rows of a window
+YEAR = 250  # rows of a window: a little less than a year has, so that six years hold six
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ def divide(
     if held_out < 0:
         raise RefinementError(f"{held_out} years cannot be held out; give 0 or more")
     if not tickers or unseen in tickers:
-        raise RefinementError(f"the ticker {unseen} is to stay unseen; name it not among those to refine on, and another")
+        raise RefinementError(
+            f"the ticker {unseen} is to stay unseen; name it not among those to refine on, and another"
+        )
     end = dataset.end if test_years else dataset.split
     spans = {ticker: _span(dataset, ticker, end) for ticker in tickers}
     known = {ticker: dataset.bars(ticker).index for ticker in tickers}
@@ -88,7 +90,9 @@ def divide(
     if unseen:
         first, last = _span(dataset, unseen, end)
         if last - first < 2:
-            raise RefinementError(f"{unseen} has no training years, so nothing can be judged on it; name another (--unseen)")
+            raise RefinementError(
+                f"{unseen} has no training years, so nothing can be judged on it; name another (--unseen)"
+            )
         kept_back = _window(unseen, dataset.bars(unseen).index, first, last - first)
     return Years(sampled, later, kept_back, pd.Timestamp(cut), test_years)
 

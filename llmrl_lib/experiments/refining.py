@@ -1,0 +1,381 @@
+"""The paper's way from the baseline prompt to P1, on any data with any models: trainer, writer, judge, and a final judgement.
+
+Everything is decided by the settings and by the replies in the store, so that the same command goes on where it was
+stopped and ends in the same files. What it will ask and cost is found out first, by going through it with stand-ins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from llmrl_lib.experiments.folders import read_toml, refuse_other_settings, write_toml
+from llmrl_lib.experiments.refining_files import REFINEMENT, Kept, Refined, read_refinement
+from llmrl_lib.experiments.refining_verdict import verdict_of
+from llmrl_lib.language import ledger
+from llmrl_lib.language.budget import Budget
+from llmrl_lib.language.chat import BudgetError, Chat, Request, Usage
+from llmrl_lib.language.prices import Prices
+from llmrl_lib.language.prompts import Prompt, load_prompt
+from llmrl_lib.language.replay import Replay
+from llmrl_lib.market.dataset import Dataset
+from llmrl_lib.strategy.memory import EVERY
+from llmrl_lib.strategy.refinement.asking import PUBLISHED, Tuning
+from llmrl_lib.strategy.refinement.candidate import check_candidate
+from llmrl_lib.strategy.refinement.distinct import Embed
+from llmrl_lib.strategy.refinement.errors import RefinementError
+from llmrl_lib.strategy.refinement.exemplars import Annotation, Months, months_of
+from llmrl_lib.strategy.refinement.extensions import extensions
+from llmrl_lib.strategy.refinement.fields import candidate_fields
+from llmrl_lib.strategy.refinement.knowledge import KnownField, KnownLine, Marks
+from llmrl_lib.strategy.refinement.loop import Pool, Roles, Rules, Tried, repetition
+from llmrl_lib.strategy.refinement.training import Training, train
+from llmrl_lib.strategy.refinement.trials import Ground, follow, ground_of
+from llmrl_lib.strategy.refinement.windows import Window, Years, divide, sample
+from llmrl_lib.strategy.rehearsal import Rehearsal
+from llmrl_lib.strategy.strategist import Ask
+
+ROLES = ("trainer", "writer", "judge", "strategist")
+TESTS = ".tests"  # what is added to every version where the test years were looked at
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How a refinement goes. The defaults are the paper's where it names one."""
+
+    repetitions: int = 5
+    rounds: int = 3  # at most, of each repetition
+    enough: float = 0.01  # regret at which a repetition ends
+    exemplars: int = 16  # months labelled in hindsight that the trainer is shown, beside all annotated ones
+    instructions: int = 10
+    held_out: int = 2  # last years of the training years, kept for the final judgement
+    test_years: bool = False  # sample and judge in the test years too; marks every result
+    every: int = EVERY  # trading days from one decision to the next
+    control: bool = True  # also refine with a random critic
+    pause: bool = False  # stop after each repetition for a person's edits
+    published_sampling: bool = False  # the paper's penalties beside its temperature
+    max_tokens: int = 2048  # of a reply
+    seed: int = 0
+
+    @property
+    def tuning(self) -> Tuning:
+        """How trainer, writer and judge are drawn."""
+        base = PUBLISHED if self.published_sampling else Tuning()
+        return replace(base, seed=self.seed, max_tokens=self.max_tokens)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a refinement, beside the replies."""
+
+    dataset: Dataset
+    years: Years
+    roles: Roles
+    settings: Refinement
+    parent: Prompt  # whose templates the candidates have
+    baseline: Prompt
+    annotations: tuple[Annotation, ...]
+    embed: Embed | None  # None: TF-IDF
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False)  # features and bars of windows, months
+
+    def ground(self, windows: Mapping[str, Window]) -> Ground:
+        """The windows, made once."""
+        key = tuple(windows.values())
+        if key not in self.cache:
+            self.cache[key] = ground_of(self.dataset, windows, self.settings.every)
+        return self.cache[key]
+
+    def months(self) -> Months:
+        """The exemplars, made once."""
+        if "months" not in self.cache:
+            chosen = self.settings
+            self.cache["months"] = months_of(
+                self.dataset,
+                self.years,
+                candidate_fields(),
+                chosen.exemplars,
+                self.annotations,
+                chosen.seed,
+                chosen.every,
+            )
+        return self.cache["months"]
+
+
+def plan_refinement(
+    dataset: Dataset,
+    chat: Chat,
+    *,
+    writer: Chat | None = None,
+    trainer: Chat | None = None,
+    judge: Chat | None = None,
+    tickers: Sequence[str] = (),
+    unseen: str | None = None,
+    settings: Refinement | None = None,
+    annotations: Sequence[Annotation] = (),
+    parent: str | Path | Prompt = "p1",
+    baseline: str | Path | Prompt = "p0",
+    embed: Embed | None = None,
+) -> Plan:
+    """What is to be done; asks nothing. `chat` is the strategist, and every role that has none of its own.
+
+    By default all tickers are refined on but the last one, which stays `unseen` for the final judgement ("" for none).
+    Raises RefinementError, PromptError and DatasetError for what cannot be refined.
+    """
+    chosen = settings or Refinement()
+    _check(chosen)
+    named = tuple(dict.fromkeys(tickers))
+    if unseen is None:
+        unseen = next((name for name in reversed(dataset.tickers) if name not in named), "") if named else ""
+        if not named and len(dataset.tickers) > 1:
+            unseen = dataset.tickers[-1]
+    named = named or tuple(name for name in dataset.tickers if name != unseen)
+    years = divide(dataset, named, unseen, chosen.held_out, chosen.test_years)
+    base = load_prompt(parent)
+    if "instructions" not in base.variables or base.memory or base.shows_news:
+        raise RefinementError(
+            f"{base.name} is no P1: it must show {{{{instructions}}}}, and neither memory nor news; P2 to P4 are made of the "
+            "winner afterwards"
+        )
+    roles = Roles(trainer or chat, writer or chat, judge or chat, chat)
+    return Plan(dataset, years, roles, chosen, base, load_prompt(baseline), tuple(annotations), embed)
+
+
+def refine(
+    dataset: Dataset,
+    out: str | Path,
+    chat: Chat,
+    *,
+    budget_usd: float | None = None,
+    prices: Prices | None = None,
+    told: Told | None = None,
+    **wanted: Any,
+) -> Refined:
+    """Refines a prompt into folder `out`; see `plan_refinement` for what may be `wanted`. The same call goes on.
+
+    Raises ExperimentError for a folder of another refinement, BudgetError before more than `budget_usd` is spent, and what
+    `plan_refinement` and the roles raise.
+    """
+    return carry_out(plan_refinement(dataset, chat, **wanted), Path(out), budget_usd, prices, told)
+
+
+def carry_out(
+    plan: Plan, out: Path, budget_usd: float | None = None, prices: Prices | None = None, told: Told | None = None
+) -> Refined:
+    """Does what is planned."""
+    about = _about(plan)
+    if (out / REFINEMENT).is_file():
+        refuse_other_settings(out, read_toml(out / REFINEMENT), about)
+    budget = None if budget_usd is None else Budget(budget_usd, prices)
+    replays = {role: Replay(out, getattr(plan.roles, role), purpose=role, budget=budget) for role in ROLES}
+    write_toml(out / REFINEMENT, about)
+    kept = Kept(out, plan.years.tests, _identities(plan), prices)
+    embed = _within(plan.embed, kept.remembering(plan.embed), budget)
+    _go_through(replace(plan, embed=embed), Roles(**replays), kept, told or (lambda _: None), rehearsing=False)
+    return read_refinement(out)
+
+
+def cost_of(plan: Plan, out: Path, prices: Prices | None = None) -> pd.DataFrame:
+    """What a refinement would still ask and cost, a row per role, if no repetition ended before its last round.
+
+    Columns as of `strategies.cost_of`, and model. What later rounds ask depends on replies that are yet to come; stand-ins
+    take their place, so these are estimates.
+    """
+    replays = {role: Replay(out, getattr(plan.roles, role), purpose=role) for role in ROLES}
+    rehearsals = {role: Rehearsal(replay) for role, replay in replays.items()}
+    _go_through(
+        plan,
+        Roles(**rehearsals),
+        Kept(out, plan.years.tests, _identities(plan), prices, reading=True),
+        lambda _: None,
+        True,
+    )
+    rows = []
+    for role in ROLES:
+        missing: list[Request] = rehearsals[role].missing
+        found = ledger.plan(replays[role], missing, prices)
+        rows.append(
+            {
+                "role": role,
+                "model": replays[role].identity.get("model", ""),
+                "requests": len(missing) + rehearsals[role].stored,
+                "stored": rehearsals[role].stored + found.stored,
+                "calls": found.calls,
+                "prompt_tokens": found.prompt_tokens,
+                "completion_tokens": found.completion_tokens,
+                "usd": found.usd,
+                "most_usd": found.most_usd,
+            }
+        )
+    return pd.DataFrame(rows).astype({"usd": "float64", "most_usd": "float64"})
+
+
+def _go_through(plan: Plan, roles: Roles, kept: Kept, told: Told, rehearsing: bool) -> None:
+    chosen = plan.settings
+    told("the trainer rates fields")
+    training = train(
+        plan.months(), candidate_fields(), roles.trainer, chosen.tuning, chosen.instructions,
+        None if rehearsing else plan.embed,
+    )  # fmt: skip
+    kept.training(training, plan.months())
+    pool = _pool(training, plan)
+    rules = Rules(
+        chosen.rounds, chosen.enough, chosen.tuning, Ask(every=chosen.every, top_logprobs=None, max_tokens=chosen.max_tokens),
+        rehearsing, TESTS if plan.years.tests else "",
+    )  # fmt: skip
+    parent, tried = plan.parent, list[Tried]()
+    for number in range(1, chosen.repetitions + 1):
+        ground = plan.ground(sample(plan.years, number, chosen.seed))
+        told(f"repetition {number} of {chosen.repetitions}: the baseline")
+        baseline = follow(ground, plan.baseline, roles.strategist, rules.ask)
+        kept.repetition(number, ground, baseline)
+        for control in (False, True)[: 1 + chosen.control]:
+            told(f"repetition {number} of {chosen.repetitions}: {'random critic' if control else 'writer and judge'}")
+            made = repetition(number, ground, baseline, parent, pool, roles, rules, control)
+            for place, one in enumerate(made):
+                kept.candidate(one, parent if not place else made[place - 1].prompt or parent)
+            tried += made
+        if chosen.pause and number < chosen.repetitions:
+            edited = kept.edit(number, _best(tried, False) or parent, parent, rehearsing)
+            if edited is None:
+                return
+            parent, pool = _after(edited, _best(tried, False) or parent, parent, pool, number)
+    _finish(plan, roles, rules, kept, tried, told)
+
+
+def _finish(plan: Plan, roles: Roles, rules: Rules, kept: Kept, tried: Sequence[Tried], told: Told) -> None:
+    """The winner, what is made of it, and the final judgement, once."""
+    winner = max((one for one in tried if not one.control and one.prompt), key=lambda one: one.edge, default=None)
+    if winner is None or winner.prompt is None or winner.sharpe is None:
+        first = next((told for one in tried for told in one.troubles), "no reason is known")
+        raise RefinementError(
+            f"no candidate could be made and followed, so there is no winner ({first}); use other models for the roles"
+        )
+    kept.winner(winner.prompt, extensions(winner.prompt))
+    told("the final judgement")
+    prompts = {"winner": winner.prompt, "baseline": plan.baseline}
+    if (chance := _best(tried, True)) is not None:
+        prompts["random critic"] = chance
+    grounds = {}
+    if plan.years.held_out:
+        grounds["held-out years"] = plan.ground(plan.years.held_out)
+    if plan.years.unseen is not None:
+        grounds["unseen ticker"] = plan.ground({plan.years.unseen.ticker: plan.years.unseen})
+    returns = {
+        where: {"holding": ground.market}
+        | {arm: follow(ground, prompt, roles.strategist, rules.ask).returns for arm, prompt in prompts.items()}
+        for where, ground in grounds.items()
+    }
+    kept.verdict(lambda: verdict_of(winner, tried, returns, plan.years, kept.trials()))
+
+
+def _best(tried: Sequence[Tried], control: bool) -> Prompt | None:
+    own = [one for one in tried if one.control == control and one.prompt is not None and one.sharpe is not None]
+    return max(own, key=lambda one: one.edge).prompt if own else None
+
+
+def _pool(training: Training, plan: Plan) -> Pool:
+    """Survivors and the baseline's fields; beside them the next best rated; the rules, or the parent's own."""
+    survivors = [KnownField(one.feature, one.rated) for one in training.scores if one.survives]
+    names = {one.name for one in survivors}
+    unrated = [KnownField(name, None) for name in plan.baseline.features if name not in names]
+    taken = names | set(plan.baseline.features)
+    further = [
+        KnownField(one.feature, one.rated)
+        for one in training.scores
+        if one.feature not in taken and one.rated is not None
+    ]
+    lines = training.lines or tuple(KnownLine(text) for text in plan.parent.instructions)
+    return Pool((*survivors, *unrated), tuple(further), lines)
+
+
+def _after(edited: Prompt, before: Prompt, base: Prompt, pool: Pool, number: int) -> tuple[Prompt, Pool]:
+    """The parent and the pool of the next repetition: what a person brought in is asked for, what they took out faulted."""
+    if edited == before:
+        return base, pool
+    check_candidate(edited, base)
+    added = [name for name in edited.features if name not in before.features]
+    gone = [name for name in before.features if name not in edited.features]
+    known = {one.name: one for one in (*pool.fields, *pool.further)}
+    fields = [one.name for one in pool.fields] + [
+        name for name in added if name not in {one.name for one in pool.fields}
+    ]
+    new = [text for text in edited.instructions if text not in before.instructions]
+    dropped = [text for text in before.instructions if text not in edited.instructions]
+    lines = [*pool.lines, *(KnownLine(text) for text in new if text not in {line.text for line in pool.lines})]
+    return (
+        replace(edited, version=f"e{number}", parent=f"{before.name} {before.version}"),
+        Pool(
+            tuple(
+                replace(known.get(name, KnownField(name, None)), marks=Marks(asked=name in added, faulted=name in gone))
+                for name in fields
+            ),
+            tuple(one for one in pool.further if one.name not in added),
+            tuple(replace(line, marks=Marks(asked=line.text in new, faulted=line.text in dropped)) for line in lines),
+        ),
+    )
+
+
+def _check(settings: Refinement) -> None:
+    for name, least in (("repetitions", 1), ("rounds", 1), ("exemplars", 2), ("instructions", 1), ("every", 2)):
+        if getattr(settings, name) < least:
+            raise RefinementError(f"{name} is {getattr(settings, name)}; it must be at least {least}")
+
+
+def _about(plan: Plan) -> dict[str, Any]:
+    """What a folder of a refinement remembers, so that no other one is mixed into it."""
+    notes = json.dumps([(one.ticker, str(one.date), one.direction, one.note) for one in plan.annotations])
+    return {
+        "dataset": plan.dataset.name,
+        "tickers": list(plan.years.tickers),
+        "unseen": plan.years.unseen.ticker if plan.years.unseen else "",
+        "first_held_out": f"{plan.years.first_held_out:%Y-%m-%d}",
+        "looks_at_test_years": plan.years.tests,
+        "parent": plan.parent.digest,
+        "baseline": plan.baseline.digest,
+        "annotations": hashlib.sha256(notes.encode()).hexdigest() if plan.annotations else "",
+        "embedding": dict(_identity(plan.embed)),
+        "settings": asdict(plan.settings),
+        "chats": _identities(plan),
+    }
+
+
+def _identity(embed: Embed | None) -> Mapping[str, str]:
+    """Model and server of an embedding; of a function of the caller's own its name."""
+    if embed is None:
+        return {}
+    return getattr(embed, "identity", None) or {"model": getattr(embed, "__name__", type(embed).__name__)}
+
+
+def _within(embed: Embed | None, kept: Embed | None, budget: Budget | None) -> Embed | None:
+    """The embedding, what it can cost at most being taken from the budget first, whether it is `kept` already or not."""
+    identity = _identity(embed)
+    if kept is None or budget is None or "server" not in identity:
+        return kept
+
+    def paid(texts: Sequence[str]) -> np.ndarray:
+        price = budget.prices.find(identity["model"], identity["server"], datetime.now(UTC).date())
+        if price is None:
+            raise BudgetError(
+                f"no price is known for the embedding model {identity['model']!r}, so no budget can be kept; add it to a "
+                "file of prices, or use TF-IDF"
+            )
+        budget.usd -= price.largest_cost(Usage(sum(len(text.encode()) for text in texts), 0))
+        if budget.usd < budget.spent():
+            raise BudgetError("what is left of the budget does not pay for the embeddings; raise --budget-usd")
+        return kept(texts)
+
+    return paid
+
+
+def _identities(plan: Plan) -> dict[str, dict[str, str]]:
+    return {role: dict(getattr(plan.roles, role).identity) for role in ROLES}

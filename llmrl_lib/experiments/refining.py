@@ -29,15 +29,14 @@ from llmrl_lib.language.replay import Replay
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.strategy.memory import EVERY
 from llmrl_lib.strategy.refinement.asking import PUBLISHED, Tuning
-from llmrl_lib.strategy.refinement.candidate import check_candidate
 from llmrl_lib.strategy.refinement.distinct import Embed
 from llmrl_lib.strategy.refinement.errors import RefinementError
 from llmrl_lib.strategy.refinement.exemplars import Annotation, Months, months_of
 from llmrl_lib.strategy.refinement.extensions import extensions
 from llmrl_lib.strategy.refinement.fields import candidate_fields
-from llmrl_lib.strategy.refinement.knowledge import KnownField, KnownLine, Marks
-from llmrl_lib.strategy.refinement.loop import Pool, Roles, Rules, Tried, repetition
-from llmrl_lib.strategy.refinement.training import Training, train
+from llmrl_lib.strategy.refinement.loop import Roles, Rules, Tried, repetition
+from llmrl_lib.strategy.refinement.pool import after_edit, first_pool
+from llmrl_lib.strategy.refinement.training import train
 from llmrl_lib.strategy.refinement.trials import Ground, follow, ground_of
 from llmrl_lib.strategy.refinement.windows import Window, Years, divide, sample
 from llmrl_lib.strategy.rehearsal import Rehearsal
@@ -180,7 +179,7 @@ def carry_out(
     write_toml(out / REFINEMENT, about)
     kept = Kept(out, plan.years.tests, _identities(plan), prices)
     embed = _within(plan.embed, kept.remembering(plan.embed), budget)
-    _go_through(replace(plan, embed=embed), Roles(**replays), kept, told or (lambda _: None), rehearsing=False)
+    _go_through(replace(plan, embed=embed), Roles(**replays), kept, told or (lambda _: None))
     return read_refinement(out)
 
 
@@ -192,16 +191,14 @@ def cost_of(plan: Plan, out: Path, prices: Prices | None = None) -> pd.DataFrame
     """
     replays = {role: Replay(out, getattr(plan.roles, role), purpose=role) for role in ROLES}
     rehearsals = {role: Rehearsal(replay) for role, replay in replays.items()}
+    kept = Kept(out, plan.years.tests, _identities(plan), prices, reading=True)
+    plan = replace(plan, embed=kept.remembering(plan.embed))
     _go_through(
-        plan,
-        Roles(**rehearsals),
-        Kept(out, plan.years.tests, _identities(plan), prices, reading=True),
-        lambda _: None,
-        True,
+        plan, Roles(**rehearsals), kept, lambda _: None, lambda: any(one.missing for one in rehearsals.values())
     )
     rows = []
     for role in ROLES:
-        missing: list[Request] = rehearsals[role].missing
+        missing = _apart(rehearsals[role].missing)
         found = ledger.plan(replays[role], missing, prices)
         rows.append(
             {
@@ -219,18 +216,26 @@ def cost_of(plan: Plan, out: Path, prices: Prices | None = None) -> pd.DataFrame
     return pd.DataFrame(rows).astype({"usd": "float64", "most_usd": "float64"})
 
 
-def _go_through(plan: Plan, roles: Roles, kept: Kept, told: Told, rehearsing: bool) -> None:
+def _apart(requests: Sequence[Request]) -> list[Request]:
+    """The requests as so many different ones: stand-ins are alike, but the replies that they stand for need not be."""
+    return [
+        replace(one, sampling=replace(one.sampling, draw=1_000_000 + number)) for number, one in enumerate(requests)
+    ]
+
+
+def _go_through(plan: Plan, roles: Roles, kept: Kept, told: Told, to_the_end: Callable[[], bool] = bool) -> None:
+    """All of it, in order. In a rehearsal `to_the_end` says whether a reply was missing already."""
     chosen = plan.settings
     told("the trainer rates fields")
     training = train(
         plan.months(), candidate_fields(), roles.trainer, chosen.tuning, chosen.instructions,
-        None if rehearsing else plan.embed,
+        plan.embed,
     )  # fmt: skip
     kept.training(training, plan.months())
-    pool = _pool(training, plan)
+    pool = first_pool(training, plan.baseline, plan.parent)
     rules = Rules(
         chosen.rounds, chosen.enough, chosen.tuning, Ask(every=chosen.every, top_logprobs=None, max_tokens=chosen.max_tokens),
-        rehearsing, TESTS if plan.years.tests else "",
+        to_the_end, TESTS if plan.years.tests else "",
     )  # fmt: skip
     parent, tried = plan.parent, list[Tried]()
     for number in range(1, chosen.repetitions + 1):
@@ -245,10 +250,10 @@ def _go_through(plan: Plan, roles: Roles, kept: Kept, told: Told, rehearsing: bo
                 kept.candidate(one, parent if not place else made[place - 1].prompt or parent)
             tried += made
         if chosen.pause and number < chosen.repetitions:
-            edited = kept.edit(number, _best(tried, False) or parent, parent, rehearsing)
+            edited = kept.edit(number, _best(tried, False) or parent, parent)
             if edited is None:
                 return
-            parent, pool = _after(edited, _best(tried, False) or parent, parent, pool, number)
+            parent, pool = after_edit(edited, _best(tried, False) or parent, parent, pool, number)
     _finish(plan, roles, rules, kept, tried, told)
 
 
@@ -281,48 +286,6 @@ def _finish(plan: Plan, roles: Roles, rules: Rules, kept: Kept, tried: Sequence[
 def _best(tried: Sequence[Tried], control: bool) -> Prompt | None:
     own = [one for one in tried if one.control == control and one.prompt is not None and one.sharpe is not None]
     return max(own, key=lambda one: one.edge).prompt if own else None
-
-
-def _pool(training: Training, plan: Plan) -> Pool:
-    """Survivors and the baseline's fields; beside them the next best rated; the rules, or the parent's own."""
-    survivors = [KnownField(one.feature, one.rated) for one in training.scores if one.survives]
-    names = {one.name for one in survivors}
-    unrated = [KnownField(name, None) for name in plan.baseline.features if name not in names]
-    taken = names | set(plan.baseline.features)
-    further = [
-        KnownField(one.feature, one.rated)
-        for one in training.scores
-        if one.feature not in taken and one.rated is not None
-    ]
-    lines = training.lines or tuple(KnownLine(text) for text in plan.parent.instructions)
-    return Pool((*survivors, *unrated), tuple(further), lines)
-
-
-def _after(edited: Prompt, before: Prompt, base: Prompt, pool: Pool, number: int) -> tuple[Prompt, Pool]:
-    """The parent and the pool of the next repetition: what a person brought in is asked for, what they took out faulted."""
-    if edited == before:
-        return base, pool
-    check_candidate(edited, base)
-    added = [name for name in edited.features if name not in before.features]
-    gone = [name for name in before.features if name not in edited.features]
-    known = {one.name: one for one in (*pool.fields, *pool.further)}
-    fields = [one.name for one in pool.fields] + [
-        name for name in added if name not in {one.name for one in pool.fields}
-    ]
-    new = [text for text in edited.instructions if text not in before.instructions]
-    dropped = [text for text in before.instructions if text not in edited.instructions]
-    lines = [*pool.lines, *(KnownLine(text) for text in new if text not in {line.text for line in pool.lines})]
-    return (
-        replace(edited, version=f"e{number}", parent=f"{before.name} {before.version}"),
-        Pool(
-            tuple(
-                replace(known.get(name, KnownField(name, None)), marks=Marks(asked=name in added, faulted=name in gone))
-                for name in fields
-            ),
-            tuple(one for one in pool.further if one.name not in added),
-            tuple(replace(line, marks=Marks(asked=line.text in new, faulted=line.text in dropped)) for line in lines),
-        ),
-    )
 
 
 def _check(settings: Refinement) -> None:

@@ -35,7 +35,7 @@ from llmrl_lib.language.chat import Usage
 from llmrl_lib.language.prices import Prices, load_prices
 from llmrl_lib.language.prompts import Prompt, PromptError, load_prompt, save_prompt
 from llmrl_lib.strategy.refinement.candidate import check_candidate
-from llmrl_lib.strategy.refinement.distinct import Embed
+from llmrl_lib.strategy.refinement.distinct import Embed, tf_idf
 from llmrl_lib.strategy.refinement.exemplars import Months
 from llmrl_lib.strategy.refinement.loop import Tried
 from llmrl_lib.strategy.refinement.training import Training
@@ -115,7 +115,7 @@ class Kept:
             self._prompt(place.with_name(f"{one.name}.toml"), one.prompt, f"{score}, parent {one.parent}")
         self._json(f"candidates/{one.name}.json", record)
 
-    def edit(self, number: int, best: Prompt, parent: Prompt, rehearsing: bool) -> Prompt | None:
+    def edit(self, number: int, best: Prompt, parent: Prompt) -> Prompt | None:
         """The prompt as a person left it; None where they have yet to look at it.
 
         Raises PromptError naming the file where it is no prompt any more, or drops what a candidate must keep.
@@ -123,7 +123,7 @@ class Kept:
         place = self.out / "edits" / f"after-{number}.toml"
         taken = place.with_suffix(".taken.toml")
         if not place.is_file() and not taken.is_file():
-            if not rehearsing:
+            if not self.reading:
                 self._prompt(place, best, f"change what you like before repetition {number + 1}, or nothing")
                 return None
             return best
@@ -162,6 +162,8 @@ class Kept:
                 with np.load(place) as stored:
                     if key in stored.files:
                         return np.asarray(stored[key])
+            if self.reading:
+                return tf_idf(texts)
             vectors = np.asarray(embed(texts), "float64")
             buffer, save = io.BytesIO(), cast(Any, np.savez)
             save(buffer, **{key: vectors})

@@ -58,7 +58,7 @@ def regret_by_round(candidates: pd.DataFrame, title: str, enough: float = 0.01) 
                 axes.plot(
                     means.index + shift,
                     means,
-                    "-D",
+                    "D",
                     color=look.colour,
                     linestyle=look.dash,
                     lw=1.5,

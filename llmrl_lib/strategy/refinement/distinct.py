@@ -1,8 +1,8 @@
 """Which of many rules differ most: clustered by their words, or by a model's embeddings, and one taken of each cluster.
 
-Agglomerative clustering with average linkage on cosine distances (scikit-learn), of TF-IDF weights of words and pairs of
-words unless embeddings are given. Of more clusters than are wanted, those are taken that lie farthest apart, beginning
-with the largest (Gonzalez 1985).
+Agglomerative clustering with average linkage on cosine distances (scikit-learn), of TF-IDF weights of words and of up
+to four neighbours unless embeddings are given. Of more clusters than are wanted, those are taken that lie farthest apart,
+beginning with the largest (Gonzalez 1985).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from llmrl_lib.strategy.refinement.errors import RefinementError
 from llmrl_lib.strategy.refinement.knowledge import KnownLine
 
 NEAR = 0.4  # cosine distance within which rules say the same
+WORDS = 4  # neighbours that count together: "high x is bullish" is not "high x is bearish, low x is bullish"
 
 Embed = Callable[[Sequence[str]], np.ndarray]  # texts to vectors, (text, dimension)
 
@@ -45,11 +46,11 @@ def distinct(texts: Sequence[str], most: int = 10, embed: Embed | None = None) -
 
 
 def tf_idf(texts: Sequence[str]) -> np.ndarray:
-    """Weights of words and of pairs of neighbouring words, (text, term); names of fields are words."""
+    """Weights of words and of neighbouring words, (text, term); names of fields are words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     return np.asarray(
-        TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+", sublinear_tf=True).fit_transform(texts).toarray()
+        TfidfVectorizer(ngram_range=(1, WORDS), token_pattern=r"\w+", sublinear_tf=True).fit_transform(texts).toarray()
     )
 
 

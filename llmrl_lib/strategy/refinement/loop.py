@@ -7,7 +7,7 @@ SR* at which it began, or after the last round. The knowledge base keeps the ext
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -56,7 +56,7 @@ class Rules:
     enough: float = 0.01  # regret at which it ends
     tuning: Tuning = field(default_factory=Tuning)  # how writer and judge are drawn
     ask: Ask = field(default_factory=lambda: Ask(top_logprobs=None))  # how the strategist is
-    to_the_end: bool = False  # go on to the last round in any case, to see what it would cost
+    to_the_end: Callable[[], bool] = bool  # whether to go on to the last round in any case, to see what it would cost
     suffix: str = ""  # of every version
 
 
@@ -317,7 +317,7 @@ def _gives(one: Tried | None, text: str) -> bool:
 
 def _ended(one: Tried, turn: int, rules: Rules) -> str:
     """Why a repetition ends with a candidate; blank where it goes on."""
-    if not rules.to_the_end and one.sharpe is not None:
+    if not rules.to_the_end() and one.sharpe is not None:
         if one.sharpe > one.start:
             return "it beats what the windows gave before"
         if one.best - one.sharpe <= rules.enough:

@@ -29,6 +29,26 @@ def refinement_of(run_folder: str | Path, folder: str | Path = "") -> Refined | 
     return None
 
 
+def facts_table(refined: Refined | None) -> pd.DataFrame | None:
+    """What was refined, by whom and on what: a row per fact, cells are text."""
+    if refined is None:
+        return None
+    about, settings = refined.about, refined.about["settings"]
+    chats = about["chats"]
+    facts = {
+        "refined on": ", ".join(about["tickers"]),
+        "kept apart": about["unseen"] or "no ticker",
+        "years looked at": f"up to {about['first_held_out']}, {settings['held_out']} years held out after it",
+        **{f"{role}": chats[role]["model"] for role in chats},
+        "repetitions": f"{settings['repetitions']} of at most {settings['rounds']} rounds",
+        "candidates tried": str(len(refined.candidates)),
+        "state": "finished" if refined.verdict else "not finished: give the llmrl refine command again",
+    }
+    if about["looks_at_test_years"]:
+        facts["WARNING"] = "the test years were looked at: nothing here is out of sample"
+    return pd.DataFrame({"this refinement": facts})
+
+
 def candidates_table(refined: Refined | None) -> pd.DataFrame:
     """A row per candidate: of what, by whom, how long, how good, at what cost, and why the repetition ended with it."""
     if refined is None or not len(refined.candidates):

@@ -154,17 +154,34 @@ def refine(
     out: str | Path,
     chat: Chat,
     *,
+    writer: Chat | None = None,
+    trainer: Chat | None = None,
+    judge: Chat | None = None,
+    tickers: Sequence[str] = (),
+    unseen: str | None = None,
+    settings: Refinement | None = None,
+    annotations: Sequence[Annotation] = (),
+    parent: str | Path | Prompt = "p1",
+    baseline: str | Path | Prompt = "p0",
+    embed: Embed | None = None,
     budget_usd: float | None = None,
     prices: Prices | None = None,
     told: Told | None = None,
-    **wanted: Any,
 ) -> Refined:
-    """Refines a prompt into folder `out`; see `plan_refinement` for what may be `wanted`. The same call goes on.
+    """Refines a prompt into folder `out`. The same call goes on where it was stopped, and ends in the same files.
+
+    `chat` is the strategist, and every role that has no model of its own. `embed` turns texts into vectors, for the clusters of
+    rules; without it words are compared. `told` hears how far it is. With `settings.pause` it returns after each repetition,
+    and `waiting` of what it returns names the file that a person may change. For the rest see `plan_refinement`.
 
     Raises ExperimentError for a folder of another refinement, BudgetError before more than `budget_usd` is spent, and what
     `plan_refinement` and the roles raise.
     """
-    return carry_out(plan_refinement(dataset, chat, **wanted), Path(out), budget_usd, prices, told)
+    plan = plan_refinement(
+        dataset, chat, writer=writer, trainer=trainer, judge=judge, tickers=tickers, unseen=unseen, settings=settings,
+        annotations=annotations, parent=parent, baseline=baseline, embed=embed,
+    )  # fmt: skip
+    return carry_out(plan, Path(out), budget_usd, prices, told)
 
 
 def carry_out(

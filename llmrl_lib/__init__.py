@@ -47,7 +47,7 @@ _HOME = {  # public name: the module that holds it
     "read_strategies": "llmrl_lib.strategy.records",
     "write_strategies": "llmrl_lib.strategy.records",
     "refine": "llmrl_lib.experiments.refining",
-    "Refinement": "llmrl_lib.experiments.refining",
+    "Refinement": "llmrl_lib.experiments.refining_plan",
     "read_refinement": "llmrl_lib.experiments.refining_files",
     "RefinementError": "llmrl_lib.strategy.refinement.errors",
     "read_annotations": "llmrl_lib.strategy.refinement.exemplars",

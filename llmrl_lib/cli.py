@@ -237,6 +237,7 @@ def refine(
     with _plain_errors(debug), _second_interrupt_ends_at_once():
         from llmrl_lib.experiments import refining as work
         from llmrl_lib.experiments.adviser import Adviser
+        from llmrl_lib.experiments.refining_plan import Refinement, plan_refinement
         from llmrl_lib.experiments.refining_tables import candidates_table
         from llmrl_lib.experiments.refining_verdict import verdict_sentences
         from llmrl_lib.language.embedding import OpenAIEmbedding
@@ -246,7 +247,7 @@ def refine(
 
         named = dict.fromkeys([model, trainer or model, writer or model, judge or model])
         chats = {name: Adviser(name, base_url, concurrency, timeout).chat() for name in named}
-        plan = work.plan_refinement(
+        plan = plan_refinement(
             load_dataset(dataset),
             chats[model],
             writer=chats[writer or model],
@@ -254,7 +255,7 @@ def refine(
             judge=chats[judge or model],
             tickers=[name.strip() for name in tickers.split(",") if name.strip()],
             unseen=unseen,
-            settings=work.Refinement(
+            settings=Refinement(
                 repetitions=repetitions,
                 rounds=rounds,
                 exemplars=exemplars,

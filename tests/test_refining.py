@@ -14,7 +14,8 @@ from ruled import Named, ruled, usual_of
 import llmrl_lib as ll
 from llmrl_lib.evidence.audit.trials import count_trials
 from llmrl_lib.evidence.sharpe import expected_best, probabilistic_sharpe
-from llmrl_lib.experiments.refining import Refinement, carry_out, cost_of, plan_refinement
+from llmrl_lib.experiments.refining import carry_out, cost_of
+from llmrl_lib.experiments.refining_plan import Refinement, plan_refinement
 from llmrl_lib.experiments.refining_verdict import verdict_of, verdict_sentences
 from llmrl_lib.language.chat import ChatError, OffSchemaError, ServerError, Usage
 from llmrl_lib.language.prompts import PromptError, load_prompt

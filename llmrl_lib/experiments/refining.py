@@ -6,147 +6,41 @@ stopped and ends in the same files. What it will ask and cost is found out first
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from llmrl_lib.experiments.folders import read_toml, refuse_other_settings, write_toml
 from llmrl_lib.experiments.refining_files import REFINEMENT, Kept, Refined, read_refinement
+from llmrl_lib.experiments.refining_plan import ROLES, Plan, Refinement, about, identity_of, plan_refinement
 from llmrl_lib.experiments.refining_verdict import verdict_of
 from llmrl_lib.language import ledger
 from llmrl_lib.language.budget import Budget
 from llmrl_lib.language.chat import BudgetError, Chat, Request, Usage
 from llmrl_lib.language.prices import Prices
-from llmrl_lib.language.prompts import Prompt, load_prompt
+from llmrl_lib.language.prompts import Prompt
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.market.dataset import Dataset
-from llmrl_lib.strategy.memory import EVERY
-from llmrl_lib.strategy.refinement.asking import PUBLISHED, Tuning
 from llmrl_lib.strategy.refinement.distinct import Embed
 from llmrl_lib.strategy.refinement.errors import RefinementError
-from llmrl_lib.strategy.refinement.exemplars import Annotation, Months, months_of
+from llmrl_lib.strategy.refinement.exemplars import Annotation
 from llmrl_lib.strategy.refinement.extensions import extensions
 from llmrl_lib.strategy.refinement.fields import candidate_fields
 from llmrl_lib.strategy.refinement.loop import Roles, Rules, Tried, repetition
 from llmrl_lib.strategy.refinement.pool import after_edit, first_pool
 from llmrl_lib.strategy.refinement.training import train
-from llmrl_lib.strategy.refinement.trials import Ground, follow, ground_of
-from llmrl_lib.strategy.refinement.windows import Window, Years, divide, sample
+from llmrl_lib.strategy.refinement.trials import follow
+from llmrl_lib.strategy.refinement.windows import sample
 from llmrl_lib.strategy.rehearsal import Rehearsal
 from llmrl_lib.strategy.strategist import Ask
 
-ROLES = ("trainer", "writer", "judge", "strategist")
 TESTS = ".tests"  # what is added to every version where the test years were looked at
 
 Told = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """How a refinement goes. The defaults are the paper's where it names one."""
-
-    repetitions: int = 5
-    rounds: int = 3  # at most, of each repetition
-    enough: float = 0.01  # regret at which a repetition ends
-    exemplars: int = 16  # months labelled in hindsight that the trainer is shown, beside all annotated ones
-    instructions: int = 10
-    held_out: int = 2  # last years of the training years, kept for the final judgement
-    test_years: bool = False  # sample and judge in the test years too; marks every result
-    every: int = EVERY  # trading days from one decision to the next
-    control: bool = True  # also refine with a random critic
-    pause: bool = False  # stop after each repetition for a person's edits
-    published_sampling: bool = False  # the paper's penalties beside its temperature
-    max_tokens: int = 2048  # of a reply
-    seed: int = 0
-
-    @property
-    def tuning(self) -> Tuning:
-        """How trainer, writer and judge are drawn."""
-        base = PUBLISHED if self.published_sampling else Tuning()
-        return replace(base, seed=self.seed, max_tokens=self.max_tokens)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that decides a refinement, beside the replies."""
-
-    dataset: Dataset
-    years: Years
-    roles: Roles
-    settings: Refinement
-    parent: Prompt  # whose templates the candidates have
-    baseline: Prompt
-    annotations: tuple[Annotation, ...]
-    embed: Embed | None  # None: TF-IDF
-    cache: dict[Any, Any] = field(default_factory=dict, repr=False)  # features and bars of windows, months
-
-    def ground(self, windows: Mapping[str, Window]) -> Ground:
-        """The windows, made once."""
-        key = tuple(windows.values())
-        if key not in self.cache:
-            self.cache[key] = ground_of(self.dataset, windows, self.settings.every)
-        return self.cache[key]
-
-    def months(self) -> Months:
-        """The exemplars, made once."""
-        if "months" not in self.cache:
-            chosen = self.settings
-            self.cache["months"] = months_of(
-                self.dataset,
-                self.years,
-                candidate_fields(),
-                chosen.exemplars,
-                self.annotations,
-                chosen.seed,
-                chosen.every,
-            )
-        return self.cache["months"]
-
-
-def plan_refinement(
-    dataset: Dataset,
-    chat: Chat,
-    *,
-    writer: Chat | None = None,
-    trainer: Chat | None = None,
-    judge: Chat | None = None,
-    tickers: Sequence[str] = (),
-    unseen: str | None = None,
-    settings: Refinement | None = None,
-    annotations: Sequence[Annotation] = (),
-    parent: str | Path | Prompt = "p1",
-    baseline: str | Path | Prompt = "p0",
-    embed: Embed | None = None,
-) -> Plan:
-    """What is to be done; asks nothing. `chat` is the strategist, and every role that has none of its own.
-
-    By default all tickers are refined on but the last one, which stays `unseen` for the final judgement ("" for none).
-    Raises RefinementError, PromptError and DatasetError for what cannot be refined.
-    """
-    chosen = settings or Refinement()
-    _check(chosen)
-    named = tuple(dict.fromkeys(tickers))
-    if unseen is None:
-        unseen = next((name for name in reversed(dataset.tickers) if name not in named), "") if named else ""
-        if not named and len(dataset.tickers) > 1:
-            unseen = dataset.tickers[-1]
-    named = named or tuple(name for name in dataset.tickers if name != unseen)
-    years = divide(dataset, named, unseen, chosen.held_out, chosen.test_years)
-    base = load_prompt(parent)
-    if "instructions" not in base.variables or base.memory or base.shows_news:
-        raise RefinementError(
-            f"{base.name} is no P1: it must show {{{{instructions}}}}, and neither memory nor news; P2 to P4 are made of the "
-            "winner afterwards"
-        )
-    roles = Roles(trainer or chat, writer or chat, judge or chat, chat)
-    return Plan(dataset, years, roles, chosen, base, load_prompt(baseline), tuple(annotations), embed)
 
 
 def refine(
@@ -170,9 +64,10 @@ def refine(
 ) -> Refined:
     """Refines a prompt into folder `out`. The same call goes on where it was stopped, and ends in the same files.
 
-    `chat` is the strategist, and every role that has no model of its own. `embed` turns texts into vectors, for the clusters of
-    rules; without it words are compared. `told` hears how far it is. With `settings.pause` it returns after each repetition,
-    and `waiting` of what it returns names the file that a person may change. For the rest see `plan_refinement`.
+    `chat` is the strategist, and every role that has no model of its own. `embed` turns texts into vectors, for the
+    clusters of rules; without it words are compared. `told` hears how far it is. With `settings.pause` it returns after
+    each repetition, and `waiting` of what it returns names the file that a person may change. For the rest see
+    `plan_refinement`.
 
     Raises ExperimentError for a folder of another refinement, BudgetError before more than `budget_usd` is spent, and what
     `plan_refinement` and the roles raise.
@@ -188,13 +83,13 @@ def carry_out(
     plan: Plan, out: Path, budget_usd: float | None = None, prices: Prices | None = None, told: Told | None = None
 ) -> Refined:
     """Does what is planned."""
-    about = _about(plan)
+    wanted = about(plan)
     if (out / REFINEMENT).is_file():
-        refuse_other_settings(out, read_toml(out / REFINEMENT), about)
+        refuse_other_settings(out, read_toml(out / REFINEMENT), wanted)
     budget = None if budget_usd is None else Budget(budget_usd, prices)
     replays = {role: Replay(out, getattr(plan.roles, role), purpose=role, budget=budget) for role in ROLES}
-    write_toml(out / REFINEMENT, about)
-    kept = Kept(out, plan.years.tests, _identities(plan), prices)
+    write_toml(out / REFINEMENT, wanted)
+    kept = Kept(out, plan.years.tests, plan.identities, prices)
     embed = _within(plan.embed, kept.remembering(plan.embed), budget)
     _go_through(replace(plan, embed=embed), Roles(**replays), kept, told or (lambda _: None))
     return read_refinement(out)
@@ -208,7 +103,7 @@ def cost_of(plan: Plan, out: Path, prices: Prices | None = None) -> pd.DataFrame
     """
     replays = {role: Replay(out, getattr(plan.roles, role), purpose=role) for role in ROLES}
     rehearsals = {role: Rehearsal(replay) for role, replay in replays.items()}
-    kept = Kept(out, plan.years.tests, _identities(plan), prices, reading=True)
+    kept = Kept(out, plan.years.tests, plan.identities, prices, reading=True)
     plan = replace(plan, embed=kept.remembering(plan.embed))
     _go_through(
         plan, Roles(**rehearsals), kept, lambda _: None, lambda: any(one.missing for one in rehearsals.values())
@@ -305,40 +200,9 @@ def _best(tried: Sequence[Tried], control: bool) -> Prompt | None:
     return max(own, key=lambda one: one.edge).prompt if own else None
 
 
-def _check(settings: Refinement) -> None:
-    for name, least in (("repetitions", 1), ("rounds", 1), ("exemplars", 2), ("instructions", 1), ("every", 2)):
-        if getattr(settings, name) < least:
-            raise RefinementError(f"{name} is {getattr(settings, name)}; it must be at least {least}")
-
-
-def _about(plan: Plan) -> dict[str, Any]:
-    """What a folder of a refinement remembers, so that no other one is mixed into it."""
-    notes = json.dumps([(one.ticker, str(one.date), one.direction, one.note) for one in plan.annotations])
-    return {
-        "dataset": plan.dataset.name,
-        "tickers": list(plan.years.tickers),
-        "unseen": plan.years.unseen.ticker if plan.years.unseen else "",
-        "first_held_out": f"{plan.years.first_held_out:%Y-%m-%d}",
-        "looks_at_test_years": plan.years.tests,
-        "parent": plan.parent.digest,
-        "baseline": plan.baseline.digest,
-        "annotations": hashlib.sha256(notes.encode()).hexdigest() if plan.annotations else "",
-        "embedding": dict(_identity(plan.embed)),
-        "settings": asdict(plan.settings),
-        "chats": _identities(plan),
-    }
-
-
-def _identity(embed: Embed | None) -> Mapping[str, str]:
-    """Model and server of an embedding; of a function of the caller's own its name."""
-    if embed is None:
-        return {}
-    return getattr(embed, "identity", None) or {"model": getattr(embed, "__name__", type(embed).__name__)}
-
-
 def _within(embed: Embed | None, kept: Embed | None, budget: Budget | None) -> Embed | None:
     """The embedding, what it can cost at most being taken from the budget first, whether it is `kept` already or not."""
-    identity = _identity(embed)
+    identity = identity_of(embed)
     if kept is None or budget is None or "server" not in identity:
         return kept
 

@@ -12,12 +12,15 @@ import pytest
 from ruled import Named, ruled, usual_of
 
 import llmrl_lib as ll
-from llmrl_lib.evidence.audit.trials import count_trials
+from llmrl_lib.evidence.audit.trials import count_trials, record_trial
 from llmrl_lib.evidence.sharpe import expected_best, probabilistic_sharpe
+from llmrl_lib.experiments.auditing import _trials
 from llmrl_lib.experiments.refining import carry_out, cost_of
 from llmrl_lib.experiments.refining_plan import Refinement, plan_refinement
 from llmrl_lib.experiments.refining_verdict import verdict_of, verdict_sentences
-from llmrl_lib.language.chat import ChatError, OffSchemaError, ServerError, Usage
+from llmrl_lib.experiments.runs import Run
+from llmrl_lib.language.chat import BudgetError, ChatError, OffSchemaError, ServerError, Usage
+from llmrl_lib.language.prices import load_prices
 from llmrl_lib.language.prompts import PromptError, load_prompt
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.market.features import truncated
@@ -271,6 +274,35 @@ class TestCosts:
             ll.refine(market, tmp_path, ruled(usual), settings=settings, tickers=["ORVN"], unseen="", embed=embed)
         assert len(calls) == 1
 
+    def test_an_embedding_model_is_paid_from_the_budget_or_not_asked(self, market, usual, tmp_path):
+        class Embedding:
+            calls = 0
+
+            @property
+            def identity(self):
+                return {"model": "vectors", "server": "here"}
+
+            def __call__(self, texts):
+                self.calls += 1
+                return np.eye(len(texts))
+
+        prices = tmp_path / "prices.toml"
+        rows = [("ruled", 0.0), ("vectors", 1000.0)]
+        prices.write_text(
+            "".join(f'[[price]]\nmodel = "{name}"\nprompt = {usd}\ncompletion = 0.0\n' for name, usd in rows)
+        )
+        settings = Refinement(repetitions=1, rounds=1, exemplars=8, every=60, control=False)
+        embed = Embedding()
+        words = {"settings": settings, "tickers": ["ORVN"], "unseen": "", "embed": embed}
+        free = load_prices(free=["ruled"])
+        with pytest.raises(BudgetError, match="no price is known for the embedding model 'vectors'"):
+            ll.refine(market, tmp_path / "out", ruled(usual), budget_usd=5.0, prices=free, **words)
+        with pytest.raises(BudgetError, match="does not pay for the embeddings"):
+            ll.refine(market, tmp_path / "out", ruled(usual), budget_usd=0.001, prices=load_prices(prices), **words)
+        assert embed.calls == 0
+        ll.refine(market, tmp_path / "out", ruled(usual), budget_usd=5.0, prices=load_prices(prices), **words)
+        assert embed.calls == 1
+
 
 class TestPeople:
     SETTINGS = Refinement(repetitions=2, rounds=1, exemplars=2, every=120, control=False, pause=True)
@@ -421,6 +453,16 @@ def test_by_default_the_last_ticker_stays_unseen(market):
     years = plan_refinement(market, ruled()).years
     assert years.unseen.ticker == market.tickers[-1]
     assert years.tickers == market.tickers[:-1]
+
+
+def test_a_refinement_in_a_runs_folder_counts_in_its_audit(made, tmp_path):
+    refined, _ = made
+    run = Run(tmp_path, {})
+    assert _trials(run, "ORVN") is None
+    shutil.copytree(refined.path, tmp_path / "refinement")
+    assert _trials(run, "ORVN") == refined.verdict["sampled"]["candidates"]
+    record_trial(tmp_path, {"ticker": "ORVN", "arm": "guided"})
+    assert _trials(run, "ORVN") == refined.verdict["sampled"]["candidates"] + 1
 
 
 def test_a_store_alone_is_enough(made, market, tmp_path):

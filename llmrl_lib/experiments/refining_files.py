@@ -41,6 +41,7 @@ from llmrl_lib.strategy.refinement.loop import Tried
 from llmrl_lib.strategy.refinement.training import Training
 from llmrl_lib.strategy.refinement.trials import Followed, Ground
 
+FOLDER = "refinement"  # in a run folder, or beside it
 REFINEMENT, VERDICT = "refinement.toml", "verdict.json"
 MARK = "THE TEST YEARS WERE LOOKED AT: no result of this refinement is out of sample"
 Verdict = dict[str, Any]

@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from llmrl_lib.experiments.refining_files import REFINEMENT, Refined, read_refinement
+from llmrl_lib.experiments.refining_files import FOLDER, REFINEMENT, Refined, read_refinement
 from llmrl_lib.experiments.refining_verdict import verdict_sentences
 
-FOLDER = "refinement"  # in a run folder, or beside it
 ABSENT = (
     "*No refinement: nobody has refined a prompt for this run. "
     "`llmrl refine --dataset DATASET --out RUN/refinement` makes one, RUN being the folder of the run.*"

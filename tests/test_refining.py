@@ -188,6 +188,7 @@ class TestHonesty:
         assert told[0].startswith("None of 1 candidates did better")
         assert "no reason to prefer it" in told[0]
         assert "no skill to look for" in told[1]
+        assert told[2].startswith("Nothing was held out")
 
 
 def _tried(number: int, returns: pd.Series, holding: pd.Series, start: float = 0.0) -> Tried:

@@ -135,7 +135,9 @@ def _apart(requests: Sequence[Request]) -> list[Request]:
     ]
 
 
-def _go_through(plan: Plan, roles: Roles, kept: Kept, told: Told, to_the_end: Callable[[], bool] = bool) -> None:
+def _go_through(
+    plan: Plan, roles: Roles, kept: Kept, told: Told, to_the_end: Callable[[], bool] = lambda: False
+) -> None:
     """All of it, in order. In a rehearsal `to_the_end` says whether a reply was missing already."""
     chosen = plan.settings
     told("the trainer rates fields")

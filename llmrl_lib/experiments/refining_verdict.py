@@ -98,6 +98,8 @@ def verdict_sentences(verdict: Mapping[str, Any]) -> list[str]:
             f"What it earns there beyond holding is {word} luck explains: with {count} candidates tried, it is above "
             f"the best that luck alone would give with probability {chance:.2f} (deflated Sharpe ratio)."
         )
+    if not verdict["places"]:
+        found.append("Nothing was held out and no ticker kept apart, so that nothing is known out of sample.")
     for where, place in verdict["places"].items():
         for pair, figures in place["differences"].items():
             found.append(_compared(where, pair, figures))

@@ -56,7 +56,9 @@ class Rules:
     enough: float = 0.01  # regret at which it ends
     tuning: Tuning = field(default_factory=Tuning)  # how writer and judge are drawn
     ask: Ask = field(default_factory=lambda: Ask(top_logprobs=None))  # how the strategist is
-    to_the_end: Callable[[], bool] = bool  # whether to go on to the last round in any case, to see what it would cost
+    to_the_end: Callable[[], bool] = lambda: (
+        False
+    )  # whether to go on to the last round in any case, as a rehearsal does
     suffix: str = ""  # of every version
 
 

@@ -44,7 +44,7 @@ def test_critics_are_compared_over_their_repetitions(refined):
     table = tables.critics_table(refined)
     own = refined.candidates[~refined.candidates["control"].astype(bool)]
     edges = (own["sharpe"] - own["start"]).groupby(own["repetition"]).max()
-    assert table.loc["judge", "best edge, mean"] == pytest.approx(edges.mean())
+    assert table.loc["judge", "best edge, mean"] == pytest.approx(edges.mean(), abs=0.005)
     assert table.loc["judge", "candidates"] == len(own)
     assert table.loc["random critic", "repetitions"] == 2
 

@@ -16,6 +16,7 @@ ABSENT = (
     "*No refinement: nobody has refined a prompt for this run. "
     "`llmrl refine --dataset DATASET --out RUN/refinement` makes one, RUN being the folder of the run.*"
 )
+DIGITS = 2  # of Sharpe ratios
 MOST_LINES = 60  # of a candidate's diff
 
 
@@ -102,7 +103,7 @@ def critics_table(refined: Refined | None) -> pd.DataFrame | None:
                     "repetitions that beat their start": int((best > 0).sum()),
                 }
             )
-    return pd.DataFrame(rows).set_index("critic") if len(rows) > 1 else None
+    return pd.DataFrame(rows).set_index("critic").round(DIGITS) if len(rows) > 1 else None
 
 
 def judged_table(refined: Refined | None) -> pd.DataFrame | None:
@@ -121,7 +122,7 @@ def judged_table(refined: Refined | None) -> pd.DataFrame | None:
         for where, place in refined.verdict["places"].items()
         for arm, one in place["arms"].items()
     ]
-    return pd.DataFrame(rows).set_index(["place", "arm"]) if rows else None
+    return pd.DataFrame(rows).set_index(["place", "arm"]).round(DIGITS) if rows else None
 
 
 def verdict_in_words(refined: Refined | None) -> Any:

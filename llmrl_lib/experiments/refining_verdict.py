@@ -102,14 +102,19 @@ def verdict_sentences(verdict: Mapping[str, Any]) -> list[str]:
         found.append("Nothing was held out and no ticker kept apart, so that nothing is known out of sample.")
     for where, place in verdict["places"].items():
         for pair, figures in place["differences"].items():
-            found.append(_compared(where, pair, figures))
+            found.append(_compared(where, pair, figures, verdict["winner"]))
     return found
 
 
-def _compared(where: str, pair: str, figures: Mapping[str, float] | None) -> str:
+def _compared(where: str, pair: str, figures: Mapping[str, float] | None, winner: str) -> str:
     first, second = pair.split(" less ")
     if figures is None:
-        return f"On the {where}, {first} and {second} decided alike."
+        why = (
+            ": the winner is a first draft, which no critic had seen"
+            if winner.endswith(".1") and "critic" in second
+            else ""
+        )
+        return f"On the {where}, {first} and {second} decided alike{why}."
     clear = figures["low"] > 0 or figures["high"] < 0
     side = "higher" if figures["estimate"] > 0 else "lower"
     told = f"On the {where}, the Sharpe ratio of the {first} is {abs(figures['estimate']):.2f} {side} than that of "

@@ -71,7 +71,7 @@ def regret_by_round(candidates: pd.DataFrame, title: str, enough: float = 0.01) 
     return figure
 
 
-def field_ratings(fields: pd.DataFrame, title: str, most: int = 15) -> Figure:
+def field_ratings(fields: pd.DataFrame, title: str, most: int = 25) -> Figure:
     """The trainer's mean rating of the fields that it rated highest; colour says whether high values came before LONG.
 
     `fields` as in a refinement's record: field, rated, long, short, survives.

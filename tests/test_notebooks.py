@@ -256,8 +256,8 @@ def test_the_results_stand_beside_recorded_ones_or_say_that_there_are_none(
     assert sum(isinstance(result, Figure) for result in shown) == 2 + kept
     assert ("*No audit was kept with it.*" in sentences) == kept
     assert any(sentence.startswith("*No strategies in this run") for sentence in sentences)
-def test_a_refinement_is_shown_where_there_is_one(bare_run: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(bare_run, tmp_path / "run", ignore=shutil.ignore_patterns("book", "notebooks"))
+
+
 def test_a_refinement_is_shown_where_there_is_one(bare_run: Path) -> None:
     folder = shutil.copytree(bare_run, bare_run.with_name("refined"))
     market = ll.load_dataset(ROOT / "data" / "embedded")

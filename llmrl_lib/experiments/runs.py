@@ -12,10 +12,8 @@ from typing import Any
 import pandas as pd
 
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
-from llmrl_lib.experiments.adviser import Adviser, finished_prompts, strategies_of
-from llmrl_lib.experiments.arms import ARMS, MANIFEST, RUN, Arm, load_arm
 from llmrl_lib.experiments.adviser import Adviser, finished_prompts, name_of, strategies_of
-from llmrl_lib.experiments.arms import ARMS, MANIFEST, Arm, load_arm
+from llmrl_lib.experiments.arms import ARMS, MANIFEST, RUN, Arm, load_arm
 from llmrl_lib.experiments.folders import ExperimentError, read_toml, refuse_other_settings, write_toml
 from llmrl_lib.experiments.processes import LOCK
 from llmrl_lib.market.dataset import Dataset, load_dataset, open_dataset

@@ -92,7 +92,7 @@ def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
     root = typer.main.get_command(app)
     commands = {name: command for name, command in root.commands.items() if not hasattr(command, "commands")}
     commands |= {f"data {name}": command for name, command in root.commands["data"].commands.items()}
-    assert len(commands) == 5
+    assert len(commands) == 6
     for name, command in commands.items():
         section = page.split(f"## llmrl {name}")[1].split("\n## ")[0]
         for option in (option for parameter in command.params for option in parameter.opts if option.startswith("--")):

@@ -19,6 +19,7 @@ import tomlkit
 from IPython.display import Markdown
 from known_runs import run_of
 from matplotlib.figure import Figure
+from ruled import ruled
 
 import llmrl_lib as ll
 from llmrl_lib.experiments import run_suite
@@ -160,7 +161,10 @@ def test_the_notebooks_of_advice_say_that_there_is_none(bare_run: Path, name: st
     sentences = [result.data for result in shown if isinstance(result, Markdown)]
     assert not any(isinstance(result, Figure) for result in shown)
     assert len(sentences) >= 6
-    assert all(sentence.startswith(("*No strategies: ", "*No replies", "*Nothing", "*Not")) for sentence in sentences)
+    assert all(
+        sentence.startswith(("*No strategies: ", "*No replies", "*No refinement: ", "*Nothing", "*Not"))
+        for sentence in sentences
+    )
 
 
 @pytest.mark.parametrize("name", ADVICE)
@@ -188,7 +192,8 @@ def test_the_notebooks_of_advice_make_do_with_what_there_is(
     sentences = [result.data for result in shown if isinstance(result, Markdown)]
     figures = sum(isinstance(result, Figure) for result in shown)
     if name == "02_prompting":
-        assert (figures, sentences) == (3, [])
+        assert figures == 3
+        assert [sentence.split(":")[0] for sentence in sentences] == ["*No refinement"]
     elif lacking == "log-probabilities":
         assert figures == 2
         assert all(sentence.startswith("*No log-probabilities") for sentence in sentences)
@@ -251,6 +256,18 @@ def test_the_results_stand_beside_recorded_ones_or_say_that_there_are_none(
     assert sum(isinstance(result, Figure) for result in shown) == 2 + kept
     assert ("*No audit was kept with it.*" in sentences) == kept
     assert any(sentence.startswith("*No strategies in this run") for sentence in sentences)
+
+
+def test_a_refinement_is_shown_where_there_is_one(bare_run: Path) -> None:
+    folder = shutil.copytree(bare_run, bare_run.with_name("refined"))
+    market = ll.load_dataset(ROOT / "data" / "embedded")
+    settings = ll.Refinement(repetitions=1, rounds=2, exemplars=2, every=120)
+    ll.refine(market, folder / "refinement", ruled(), settings=settings, tickers=["ORVN"], unseen="KSTV")
+    shown = _shown(nbformat.read(ROOT / "notebooks" / "02_prompting.ipynb", as_version=4), folder, "PLAIN")
+    assert sum(isinstance(result, Figure) for result in shown) == 3
+    sentences = [result.data for result in shown if isinstance(result, Markdown)]
+    assert any("held-out years" in sentence for sentence in sentences)
+    assert not any(sentence.startswith("*No refinement") for sentence in sentences)
 
 
 def _shown(notebook: Any, run_folder: Path, ticker: str) -> list[Any]:

@@ -16,6 +16,7 @@ from llmrl_lib.experiments.strategies import ORDER, Order, order, produce
 from llmrl_lib.language.budget import Budget
 from llmrl_lib.language.chat import Chat
 from llmrl_lib.language.prices import load_prices
+from llmrl_lib.language.prompts import load_prompt
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.strategy.records import Strategy, read_strategies
@@ -107,4 +108,10 @@ def strategies_of(folder: Path, prompt: str, ticker: str) -> list[Strategy]:
 
 def _files(folder: Path, prompt: str, ticker: str) -> list[Path]:
     """One for each version of the prompt."""
-    return [place for place in folder.glob(f"*/{ticker}.jsonl") if place.parent.name.rsplit("-", 1)[0] == prompt]
+    name = name_of(prompt)
+    return [place for place in folder.glob(f"*/{ticker}.jsonl") if place.parent.name.rsplit("-", 1)[0] == name]
+
+
+def name_of(prompt: str) -> str:
+    """The name of a prompt that is given by its name, or by its file. Raises PromptError for a file that is none."""
+    return load_prompt(prompt).name if prompt.endswith(".toml") else prompt

@@ -11,6 +11,7 @@ from llmrl_lib.evidence.audit.counterfactuals import DECISIONS
 from llmrl_lib.evidence.audit.recall import WINDOWS
 from llmrl_lib.experiments.adviser import has_strategies
 from llmrl_lib.experiments.folders import ExperimentError, read_toml
+from llmrl_lib.experiments.refining_files import FOLDER
 from llmrl_lib.experiments.runs import Run, open_run
 from llmrl_lib.experiments.strategies import ORDER
 from llmrl_lib.language.chat import Chat
@@ -66,7 +67,7 @@ def _case(run: Run, ticker: str, cutoff: Cutoff) -> Case:
         stored=stored,
         ask=stored.ask if stored else Ask(),
         cutoff=cutoff,
-        trials=count_trials(run.path, ticker),
+        trials=_trials(run, ticker),
     )
 
 
@@ -79,6 +80,13 @@ def _prompts(run: Run) -> tuple[Prompt, ...]:
         except PromptError:  # a file of the user's, which strategies name but do not hold
             continue
     return tuple(found)
+
+
+def _trials(run: Run, ticker: str) -> int | None:
+    """Configurations started in the run, and candidate prompts of a refinement in its folder; None if nobody counted."""
+    counts = [count_trials(run.path, ticker), count_trials(run.path / FOLDER)]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def _stored(run: Run, prompt: Prompt) -> Stored | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
-from llmrl_lib.experiments.adviser import Adviser, finished_prompts, strategies_of
+from llmrl_lib.experiments.adviser import Adviser, finished_prompts, name_of, strategies_of
 from llmrl_lib.experiments.arms import ARMS, MANIFEST, RUN, Arm, load_arm
 from llmrl_lib.experiments.folders import ExperimentError, read_toml, refuse_other_settings, write_toml
 from llmrl_lib.experiments.processes import LOCK
@@ -54,7 +54,8 @@ def start_run(
         "tdqn": to_table(profile.tdqn),
     }
     if adviser is not None and (profile.guide or profile.prompts):
-        asked |= {"guide": profile.guide, "chat": dict(adviser.chat().identity)}
+        _refuse_namesakes(profile)
+        asked |= {"guide": name_of(profile.guide), "chat": dict(adviser.chat().identity)}
     known: list[str] = []
     if (folder / RUN).is_file():
         made = _read(folder)
@@ -64,6 +65,19 @@ def start_run(
     where = Path(os.path.relpath(dataset.path.resolve(), folder.resolve())).as_posix()
     write_toml(folder / RUN, {"dataset": where, "profile": profile.name, "tickers": listed, **asked})
     return open_run(folder)
+
+
+def _refuse_namesakes(profile: Profile) -> None:
+    """Raises ExperimentError for two prompts of one name, such as p1 and a refined p1: a run keeps strategies by name."""
+    given = dict.fromkeys([*([profile.guide] if profile.guide else []), *profile.prompts])
+    by_name: dict[str, str] = {}
+    for prompt in given:
+        other = by_name.setdefault(name_of(prompt), prompt)
+        if other != prompt:
+            raise ExperimentError(
+                f"profile {profile.name} names {other} and {prompt}, which are both called {name_of(prompt)}; take one "
+                "of them, or change `name` in the file"
+            )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from llmrl_lib.plots.features import coverage, indicators
 from llmrl_lib.plots.guided import advice_and_trades, differences, value_of_advice
 from llmrl_lib.plots.invented import hidden_drift, information_coefficients
 from llmrl_lib.plots.markets import daily_returns, memory, price_and_volume
+from llmrl_lib.plots.refinement import candidate_tree, field_ratings, regret_by_round
 from llmrl_lib.plots.results import replication, sharpe_by_arm
 from llmrl_lib.plots.strategies import decisions_on_price, prompt_accounts, prompt_sharpes, signal_over_time
 from llmrl_lib.plots.style import STYLES, Style, style_of
@@ -15,6 +16,7 @@ __all__ = [
     "STYLES",
     "Style",
     "advice_and_trades",
+    "candidate_tree",
     "cost_sweep",
     "coverage",
     "daily_returns",
@@ -23,6 +25,7 @@ __all__ = [
     "drawdowns",
     "entropy_map",
     "equity_curves",
+    "field_ratings",
     "hidden_drift",
     "hits_by_confidence",
     "indicators",
@@ -33,6 +36,7 @@ __all__ = [
     "prompt_accounts",
     "prompt_sharpes",
     "q_values",
+    "regret_by_round",
     "reliability",
     "replication",
     "sharpe_by_arm",

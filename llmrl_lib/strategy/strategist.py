@@ -116,20 +116,34 @@ def make_many_strategies(
 
     `analyst` reads the headlines where the prompt shows news, by default the same chat.
     """
+    asked = ask or Ask()
+    plans = {ticker: decisions(dataset, ticker, start, end, asked.every) for ticker in dict.fromkeys(tickers)}
+    return make_planned_strategies(dataset, plans, prompt, chat, draws, asked, analyst, progress)
+
+
+def make_planned_strategies(
+    dataset: Dataset,
+    plans: Mapping[str, Decisions],
+    prompt: str | Path | Prompt,
+    chat: Chat,
+    draws: int = 1,
+    ask: Ask | None = None,
+    analyst: Chat | None = None,
+    progress: Progress | None = None,
+) -> list[Strategy]:
+    """`make_many_strategies` on the decision dates of `plans`, by ticker, which may differ from ticker to ticker."""
     asked, chosen = ask or Ask(), load_prompt(prompt)
     if draws < 1:
         raise ValueError(f"draws is {draws}; ask for at least 1")
-    named = list(dict.fromkeys(tickers))
-    plans = {ticker: decisions(dataset, ticker, start, end, asked.every) for ticker in named}
     total = sum(len(plan.features) for plan in plans.values()) * draws
     answered = _Counter(progress, total)
     news = _Newsroom(dataset, plans, analyst or chat, asked, answered) if chosen.shows_news else None
     known = names_of(dataset) if chosen.memory else {}
-    chains = [_Chain(plans[ticker], draw, known) for ticker in named for draw in range(draws)]
+    chains = [_Chain(plan, draw, known) for plan in plans.values() for draw in range(draws)]
     failures: list[Failure] = []
     for batch in _batches(chains, chosen):
         _answer(batch, chosen, chat, asked, draws, news, failures, answered)
-    order = {ticker: place for place, ticker in enumerate(named)}
+    order = {ticker: place for place, ticker in enumerate(plans)}
     made = [strategy for chain in chains for strategy in chain.made.values()]
     made.sort(key=lambda strategy: (order[strategy.ticker], strategy.date, strategy.draw))
     if failures:

@@ -32,3 +32,7 @@ class DroppedVariableError(PromptError):
 
 class DroppedReplyError(PromptError):
     """A candidate that no longer asks for the reply, or for a key of it."""
+
+
+class RefinementError(ValueError):
+    """A refinement that cannot be begun or continued; the message says why and what to do."""

@@ -111,7 +111,10 @@ def test_synthesise_does_not_write_over_files(tmp_path: Path) -> None:
         (("--dataset", "no/such/folder"), "no/such/folder: no such folder"),
         (("--dataset", EMBEDDED, "--tickers", "ORVN,MOON"), "has no ticker 'MOON'; it has ORVN"),
         (("--dataset", EMBEDDED, "--tickers", " ,"), "no ticker is asked for; name some of ORVN"),
-        (("--dataset", EMBEDDED, "--profile", "fast"), "there is no profile 'fast'; choose one of paper, quick, smoke"),
+        (
+            ("--dataset", EMBEDDED, "--profile", "fast"),
+            "there is no profile 'fast'; choose one of ablations, paper, quick, smoke",
+        ),
         (("--dataset", ROOT / "tests"), "dataset.toml"),
     ],
 )

@@ -139,11 +139,12 @@ def test_an_unknown_arm_is_named(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_numbers(smoke_run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "killed"
+    out, profile = tmp_path / "killed", tmp_path / "smoke.toml"
+    profile.write_text("seeds = 2\n[tdqn]\nepisodes = 2\nhidden = 32\n")  # the same agent, and nothing before it
     code = "from llmrl_lib.trading import tasks; tasks.SECONDS_BETWEEN_CHECKPOINTS = 0; "
     code += "from llmrl_lib.cli import app; app()"
     command = [sys.executable, "-c", code, "run", "--dataset", str(EMBEDDED)]
-    command += ["--tickers", "ORVN", "--profile", "smoke", "--out", str(out), "--jobs", "1"]
+    command += ["--tickers", "ORVN", "--profile", str(profile), "--out", str(out), "--jobs", "1"]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     folder, deadline = out / "ORVN" / "unguided", time.monotonic() + 120
     saved = folder / "checkpoints"

@@ -18,6 +18,7 @@ from llmrl_lib.metrics import ROWS_PER_YEAR
 
 DRAWS = 2000
 LEAST = 30  # returns
+AT_ONCE = 250  # draws of many accounts that are held in memory together
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,34 @@ def sharpe_difference(
     rows = _blocks(len(a), draws, length, seed)
     estimate, error = _difference(a, b)
     drawn, errors = _difference(a[rows], b[rows])
+    return _studentised(estimate, error, drawn, errors, level, length, math.sqrt(periods_a_year))
+
+
+def mean_sharpe_difference(
+    first: np.ndarray,
+    second: np.ndarray,
+    level: float = 0.95,
+    draws: int = DRAWS,
+    block: float | None = None,
+    seed: int = 0,
+    periods_a_year: int = ROWS_PER_YEAR,
+) -> Interval:
+    """The mean annual Sharpe ratio of several accounts (account, n) less that of others (account, n), on the same days.
+
+    Days are resampled for all accounts at once, so the interval is about the days and not about which accounts there are
+    (the seeds of an agent, say). One account each is `sharpe_difference`. `block` None: the longest of what the accounts'
+    mean returns ask for. Raises ValueError as `sharpe_difference`.
+    """
+    a, b = (np.stack([checked_returns(row, LEAST) for row in np.atleast_2d(one)]) for one in (first, second))
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"the series have {a.shape[1]} and {b.shape[1]} returns; give those of the same days")
+    estimate, error = _mean_difference(a, b)
+    if error == 0.0:
+        raise ValueError("the two sets of series are the same; there is nothing to compare")
+    length = block or max(block_length(one.mean(0)) for one in (a, b))
+    rows = _blocks(a.shape[1], draws, length, seed)
+    parts = [_mean_difference(a[:, part], b[:, part]) for part in np.array_split(rows, max(1, draws // AT_ONCE))]
+    drawn, errors = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
     return _studentised(estimate, error, drawn, errors, level, length, math.sqrt(periods_a_year))
 
 
@@ -138,6 +167,12 @@ def _sharpe(returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _difference(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     (one, influence), (other, against) = _influence(first), _influence(second)
     return one - other, (influence - against).std(-1) / math.sqrt(first.shape[-1])
+
+
+def _mean_difference(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`_difference` of means over the first axis, the accounts; the second axis may be draws."""
+    (one, influence), (other, against) = _influence(first), _influence(second)
+    return one.mean(0) - other.mean(0), (influence.mean(0) - against.mean(0)).std(-1) / math.sqrt(first.shape[-1])
 
 
 def _influence(returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmrl_lib.experiments.folders import ExperimentError
-from llmrl_lib.experiments.strategies import ORDER, Order, order, produce
+from llmrl_lib.experiments.strategies import ORDER, Order, finished, order, produce
 from llmrl_lib.language.budget import Budget
 from llmrl_lib.language.chat import Chat
 from llmrl_lib.language.prices import load_prices
@@ -82,6 +82,8 @@ def advise(
         free = adviser.free or "server" not in chat.identity
         budget = Budget(adviser.budget_usd, load_prices(adviser.prices, free=[chat.identity["model"]] if free else []))
     replay = Replay(folder, chat, purpose=wanted.label, budget=budget)
+    if finished(wanted, replay, folder):
+        return [one for ticker in tickers for one in read_strategies(folder / wanted.folder / f"{ticker}.jsonl")]
     return produce(wanted, replay, folder, progress)
 
 

@@ -109,7 +109,8 @@ def _adviser(run: Run) -> dict[str, str]:
 
 def _cutoff(run: Run, given: str | pd.Timestamp | None) -> Cutoff:
     if given is None:
-        return NEVER if _adviser(run).get("model") == NANO else None
+        adviser = _adviser(run)
+        return NEVER if adviser.get("model") == NANO and "server" not in adviser else None
     if given == NEVER:
         return NEVER
     try:

@@ -84,7 +84,7 @@ def placebos(run: Run) -> str:
     ]
     end = (
         "so what the agents gained came from what the advice knew"
-        if required.any() and bool(beyond[required].all())
+        if set(table["base"]) >= set(REQUIRED) and bool(beyond[required].all())
         else "so it is not shown that agents use what the advice knows; having one more thing to look at may do as much"
     )
     return (

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.evidence.bootstrap import LEAST, Interval, sharpe_difference
+from llmrl_lib.evidence.bootstrap import LEAST, Interval, mean_sharpe_difference
 from llmrl_lib.evidence.paired import Paired, holm, paired_test
 from llmrl_lib.experiments.arms import Arm
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, PLACEBOS, UNGUIDED, hit_rate_of
@@ -48,7 +48,7 @@ class Comparison:
 
 
 def compare_arms(arm: Arm, base: Arm, metric: str = "sharpe_ratio", split: str = "test") -> Comparison:
-    """Compares the seeds that both arms have, and their days: those of the mean of the seeds' daily returns.
+    """Compares the seeds that both arms have, and their days: the mean over seeds of the ratios, on days drawn again.
 
     `metric` is one of an arm's `performance`, or LATER: the test Sharpe ratio of each seed, mean over the later half of its
     episodes, which two learned arms have. An arm without seeds of its own (buy and hold, one account) stands beside every
@@ -171,11 +171,12 @@ def _over_days(first: _File | None, second: _File | None, split: str) -> Interva
     if first is None or second is None:
         return None
     one, other = _daily(first, split), _daily(second, split)
-    days = one.index.intersection(other.index)
-    a, b = one.loc[days].to_numpy(), other.loc[days].to_numpy()
-    if len(a) < LEAST or np.array_equal(a, b) or min(np.ptp(a), np.ptp(b)) == 0:
+    days, seeds = one.index.intersection(other.index), one.columns.intersection(other.columns)
+    tables = (table.loc[days, seeds if table.shape[1] > 1 and len(seeds) else table.columns] for table in (one, other))
+    a, b = (table.loc[:, table.std() > 0].to_numpy().T for table in tables)  # an account that never moved has no ratio
+    if len(days) < LEAST or not (len(a) and len(b)) or (a.shape == b.shape and np.array_equal(a, b)):
         return None
-    return sharpe_difference(a, b)
+    return mean_sharpe_difference(a, b)
 
 
 def _row(arm: Arm, base: Arm) -> dict[str, float | str]:
@@ -220,10 +221,11 @@ def _paths(arm: Arm) -> _File | None:
 
 
 @lru_cache(maxsize=1024)
-def _daily(paths: _File, split: str) -> pd.Series:
-    """The mean over seeds of the daily returns: those of an account split evenly among the seeds every day."""
-    table = pd.read_csv(paths[0], usecols=["split", "date", "daily_return"], parse_dates=["date"])
-    return table[table["split"] == split].groupby("date")["daily_return"].mean()
+def _daily(paths: _File, split: str) -> pd.DataFrame:
+    """Daily returns by date and seed."""
+    names = ["seed", "split", "date", "daily_return"]
+    table = pd.read_csv(paths[0], usecols=names, parse_dates=["date"])
+    return table[table["split"] == split].pivot(index="date", columns="seed", values="daily_return")
 
 
 def _with_recorded(table: pd.DataFrame, run: Run) -> pd.DataFrame:

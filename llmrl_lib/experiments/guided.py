@@ -1,9 +1,10 @@
 """What the agent of each learned arm is told: nothing, the strategist's advice, a placebo made of it, or foresight.
 
-An arm's name says it. Guided arms differ in what of the advice they see; placebos keep its look and lose its knowledge;
-oracles (HINDSIGHT) are right as often as their name says, in per cent. Every seed of a random placebo and of an oracle hears
-draws of its own, so that a mean over seeds is one over advisers, too. Arms with the same seeds train as pairs: initial
-weights of what both observe, exploration and replay are drawn alike.
+An arm's name says it. Guided arms differ in what of the advice they see; placebos keep its look and lose its knowledge, all
+but the flipped one, which says the same with the other sign; oracles (HINDSIGHT) are right as often as their name says, in
+per cent. Every seed of a random placebo and of an oracle hears draws of its own, so that a mean over seeds is one over
+advisers, too. Arms with the same seeds explore and replay alike; initial weights are the same only for agents that observe as
+many numbers.
 """
 
 from __future__ import annotations

@@ -109,6 +109,13 @@ def cost_of(wanted: Order, replay: Replay, prices: Prices | None = None) -> pd.D
     return pd.DataFrame(rows).astype({"usd": "float64", "most_usd": "float64"})
 
 
+def finished(wanted: Order, replay: Replay, out: Path) -> bool:
+    """Whether `out` holds the strategies of every ticker of this order. Raises ExperimentError where it holds others."""
+    _refuse_others(wanted, replay, out)
+    place = out / wanted.folder
+    return (place / ORDER).is_file() and all((place / f"{ticker}.jsonl").is_file() for ticker in wanted.tickers)
+
+
 def produce(wanted: Order, replay: Replay, out: Path, progress: Progress | None = None) -> list[Strategy]:
     """Makes the strategies and writes them below `out`, a file per ticker, whole or not at all.
 

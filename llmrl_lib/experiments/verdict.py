@@ -154,7 +154,7 @@ def _untried(run: Run, audit: Audit | None) -> tuple[str, ...]:
         "Other ways of telling the agent": [
             name for name in LEARNED if name.startswith("guided_") and name not in done
         ],
-        "Advice without knowledge": [name for name in PLACEBOS if name not in done],
+        "False advice": [name for name in PLACEBOS if name not in done],
         "Classical strategies": [
             name for name in ARMS if name not in LEARNED and name != LLM_ONLY and name not in done
         ],

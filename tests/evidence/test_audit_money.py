@@ -171,14 +171,15 @@ def seeds_of(data: Dataset, hit_rate: float, first: int = 0, seeds: int = 6) -> 
 def test_advice_beats_placebos_and_a_placebo_does_not(noisy: Dataset) -> None:
     controls = {
         "placebo_random": seeds_of(noisy, 0.5, 100), "placebo_permuted": seeds_of(noisy, 0.5, 200),
-        "placebo_flipped": 1 - seeds_of(noisy, 0.65), "placebo_shifted_1": seeds_of(noisy, 0.65),
+        "placebo_flipped": seeds_of(noisy, 0.65), "placebo_shifted_1": seeds_of(noisy, 0.65),
     }  # fmt: skip
     found = only(placebos(case(noisy, {"guided": seeds_of(noisy, 0.65), **controls})))
     assert found.mark == "pass"
     assert found.table is not None
-    assert not found.table.loc["placebo_shifted_1", "required"]  # the same actions: nothing lost, nothing asked
-    assert found.table.loc["placebo_shifted_1", "difference"] == 0
-    tested = found.table.drop(index="placebo_shifted_1")
+    same = ["placebo_shifted_1", "placebo_flipped"]  # agents that learned from what is late, or has the other sign
+    assert not found.table.loc[same, "required"].any()
+    assert (found.table.loc[same, "difference"] == 0).all()
+    tested = found.table.drop(index=same)
     assert (tested["corrected"] >= tested["p_value"]).all()
     blind = only(placebos(case(noisy, {"guided": seeds_of(noisy, 0.5, 300), **controls})))
     assert blind.mark == "fail"
@@ -195,10 +196,10 @@ def test_arms_that_collapsed_say_nothing_about_advice(noisy: Dataset) -> None:
 
 
 def test_placebos_that_were_not_run_are_no_pass(noisy: Dataset) -> None:
-    arms = {"guided": seeds_of(noisy, 0.65), "placebo_flipped": 1 - seeds_of(noisy, 0.65)}
+    arms = {"guided": seeds_of(noisy, 0.65), "placebo_random": seeds_of(noisy, 0.5, 100)}
     found = only(placebos(case(noisy, arms)))
     assert found.mark == "not available"
-    assert "Not run: random, permuted." in found.sentence
+    assert "Not run: permuted." in found.sentence
     assert only(placebos(case(noisy, {"guided": HOLD}))).mark == "not available"
     one = only(placebos(case(noisy, {"guided": HOLD, "placebo_random": by_chance(0)})))
     assert (one.mark, "two or more" in one.sentence) == ("not available", True)

@@ -11,6 +11,7 @@ from llmrl_lib.evidence.bootstrap import (
     block_length,
     interquartile_interval,
     interquartile_mean,
+    mean_sharpe_difference,
     sharpe_difference,
     sharpe_interval,
 )
@@ -112,3 +113,25 @@ def test_one_seed_has_no_interval() -> None:
         interquartile_interval({"AAA": [1.0]})
     with pytest.raises(ValueError, match="no scores"):
         interquartile_interval({})
+
+
+def test_the_mean_of_one_account_is_that_account() -> None:
+    source = np.random.default_rng(5)
+    first, second = source.normal(0.001, 0.01, (2, 400))
+    assert mean_sharpe_difference(first, second) == sharpe_difference(first, second)
+    many = mean_sharpe_difference(np.stack([first] * 3), np.stack([second] * 2))
+    single = sharpe_difference(first, second)
+    assert (many.low, many.high) == pytest.approx((single.low, single.high))
+
+
+def test_accounts_are_averaged_as_ratios_and_not_as_money() -> None:
+    """Two accounts that hedge each other have no common ratio, yet each has its own."""
+    source = np.random.default_rng(6)
+    noise, base = source.normal(0, 0.01, (2, 400))
+    pair = np.stack([0.0005 + noise, 0.0005 - noise])
+    found = mean_sharpe_difference(pair, base)
+    own = np.mean([sharpe_difference(row, base).estimate for row in pair])
+    assert found.estimate == pytest.approx(own)
+    assert found.estimate < sharpe_difference(pair.mean(0) + 1e-6 * noise, base).estimate
+    with pytest.raises(ValueError, match="the same"):
+        mean_sharpe_difference(pair, pair)

@@ -79,7 +79,7 @@ CHECKS = {
     "placebos": Check(
         "placebos",
         "guided less each placebo, paired over seeds, t-tests corrected by Holm over the placebos; passes if it is above the "
-        "random, the permuted and the flipped one (p < 0.05); the delayed ones are shown and not required",
+        "random and the permuted one (p < 0.05); the flipped one, which knows as much, and the delayed ones are shown",
         "Student (1908), Holm (1979)",
     ),
     "split": Check(

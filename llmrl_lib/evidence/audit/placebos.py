@@ -1,9 +1,10 @@
 """Is it the advice, or having one more input? Guided agents against agents guided by advice without knowledge.
 
-Paired over seeds (Student 1908) and corrected over the placebos (Holm 1979). Random, permuted and flipped advice know
-nothing, and guided has to be above each of them; that all have to be rejected makes the mark stricter than its level
-(Berger 1982, intersection-union). Delayed advice still knows what real advice knew some days ago, most of it after one
-day: how much is lost by it is shown and not required.
+Paired over seeds (Student 1908) and corrected over the placebos (Holm 1979). Random and permuted advice know nothing, and
+guided has to be above each of them; that all have to be rejected makes the mark stricter than its level (Berger 1982,
+intersection-union). Two others are shown and not required. Flipped advice knows what the real one knows with the other
+sign: an agent that learns from it should do as well, and one that does worse follows advice without learning. Delayed
+advice still knows what real advice knew some days ago, most of it after one day.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from llmrl_lib.evidence.paired import holm, paired_test
 
 GUIDED = "guided"
 PLACEBO = "placebo_"
-REQUIRED = ("placebo_random", "placebo_permuted", "placebo_flipped")
+REQUIRED = ("placebo_random", "placebo_permuted")
 LEVEL = 0.05
 
 
@@ -26,7 +27,7 @@ def placebos(case: Case) -> list[Finding]:
     there = [arm for arm in case.arms if arm.startswith(PLACEBO)]
     required = [arm for arm in REQUIRED if arm in there]
     if GUIDED not in case.arms or not required:
-        what = GUIDED if GUIDED not in case.arms else f"{', '.join(REQUIRED[:-1])} or {REQUIRED[-1]}"
+        what = GUIDED if GUIDED not in case.arms else " or ".join(REQUIRED)
         return [Finding("placebos", case.ticker, "", MISSING, f"The run has no arm {what} for {case.ticker}.")]
     seeds = len(case.paths[GUIDED].seeds)
     if seeds < 2:

@@ -21,6 +21,7 @@ from llmrl_lib.evidence.audit.cases import HOLDING, Case
 from llmrl_lib.evidence.audit.execution import absent
 from llmrl_lib.evidence.audit.findings import BEST, FAIL, MISSING, PASS, Finding, versus
 from llmrl_lib.evidence.sharpe import expected_best, luck_corrected, probabilistic_sharpe
+from llmrl_lib.metrics import sharpe_ratio
 
 FILE = "trials.jsonl"
 CONTROLS = ("placebo_", "oracle_")  # arms that nobody would trade: no trials
@@ -69,8 +70,8 @@ def count_trials(folder: str | Path, ticker: str | None = None) -> int | None:
 def trials(case: Case) -> list[Finding]:
     """Each comparison, and the best arm, against what luck gives the best of so many trials.
 
-    Of a comparison the daily returns of the first arm less those of the second count, of the best arm its own; both are means
-    over seeds: an investor who spreads over all of them.
+    Of a comparison the daily returns of the first arm less those of the second count, means over seeds: an investor who
+    spreads over all of them. Of the best arm those of its median seed count; an arm that did as a passive one is no best.
     """
     ratios = {arm: float(case.sharpe(arm).mean()) for arm in case.arms if not arm.startswith(CONTROLS)}
     count = max(case.trials or 0, len(ratios))
@@ -97,22 +98,32 @@ def trials(case: Case) -> list[Finding]:
 
 
 def _best(case: Case, ratios: Mapping[str, float], count: int, least: str) -> Finding:
-    active = [arm for arm in ratios if arm not in PASSIVE and case.returns(arm).mean(0).std() > 0]
+    held = [case.returns(one).mean(0) for one in PASSIVE if one in case.arms]
+    own = {arm: case.returns(arm).mean(0) for arm in ratios if arm not in PASSIVE}
+    active = [arm for arm, path in own.items() if path.std() > 0 and not any(np.allclose(path, one) for one in held)]
     if not active:
         return Finding("trials", case.ticker, BEST, MISSING, f"The run has no arm that decides on {case.ticker}.")
     best = max(active, key=lambda arm: ratios[arm])
-    returns = case.returns(best).mean(0)
+    returns = _median_seed(case, best)
+    middle = float(sharpe_ratio(returns))
     chance = luck_corrected(returns, count)
     luck = expected_best(count, float(np.std(list(ratios.values()), ddof=1))) if len(ratios) > 1 else 0.0
     figures = {
-        "trials": float(count), "its Sharpe ratio": ratios[best], "luck's best": luck,
+        "trials": float(count), "its Sharpe ratio": ratios[best], "its median seed": middle, "luck's best": luck,
         "probability above luck": chance, "deflated": probabilistic_sharpe(returns, luck),
     }  # fmt: skip
     sentence = (
         f"Of {least}{count} configurations tried on {case.ticker} the best is {best} ({ratios[best]:.2f}); so many without "
-        f"skill would all stay below it with probability {chance:.2f}."
+        f"skill would all stay below its median seed ({middle:.2f}) with probability {chance:.2f}, if a rise of the share "
+        "itself counts as skill."
     )
     return Finding("trials", case.ticker, BEST, PASS if chance > ENOUGH else FAIL, sentence, figures)
+
+
+def _median_seed(case: Case, arm: str) -> np.ndarray:
+    """The daily returns of the seed in the middle: one account, as an investor would have it."""
+    order = np.argsort(case.sharpe(arm), kind="stable")
+    return case.returns(arm)[order[(len(order) - 1) // 2]]
 
 
 def _key(configuration: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from llmrl_lib.settings import Profile, TdqnSettings, load_profile
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / "data" / "embedded"
 SMOKE = load_profile("smoke")
+PLAIN = Profile("plain", SMOKE.seeds, SMOKE.tdqn)  # without a strategist
 
 
 def test_a_finished_arm_holds_its_files_and_nothing_else(smoke_run: Path) -> None:
@@ -188,7 +189,7 @@ def test_the_processes_are_shared_by_the_arms_that_are_still_to_train(
 
 def test_a_run_folder_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
     with alone_in(tmp_path), pytest.raises(ExperimentError, match=rf"process {os.getpid()} on \S+ is at work in"):
-        run_suite(EMBEDDED, ["ORVN"], SMOKE, tmp_path, 1, arms=("buy_and_hold",), notebooks=False)
+        run_suite(EMBEDDED, ["ORVN"], PLAIN, tmp_path, 1, arms=("buy_and_hold",), notebooks=False)
     assert not (tmp_path / "run.toml").exists()
 
 
@@ -197,14 +198,14 @@ def test_the_lock_of_a_killed_process_is_not_in_the_way(tmp_path: Path) -> None:
     code += "with alone_in(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -signal.SIGKILL
     assert (tmp_path / ".lock").read_text().startswith("process ")
-    outcome = run_suite(EMBEDDED, ["ORVN"], SMOKE, tmp_path, 1, arms=("buy_and_hold",), notebooks=False)
+    outcome = run_suite(EMBEDDED, ["ORVN"], PLAIN, tmp_path, 1, arms=("buy_and_hold",), notebooks=False)
     assert outcome.finished == ("ORVN",)
 
 
 def test_a_run_behind_a_link_finds_its_dataset(tmp_path: Path) -> None:
     (tmp_path / "far" / "away").mkdir(parents=True)
     (tmp_path / "runs").symlink_to(tmp_path / "far" / "away")
-    run_suite(EMBEDDED, ["ORVN"], SMOKE, tmp_path / "runs" / "first", 1, arms=("buy_and_hold",), notebooks=False)
+    run_suite(EMBEDDED, ["ORVN"], PLAIN, tmp_path / "runs" / "first", 1, arms=("buy_and_hold",), notebooks=False)
     assert open_run(tmp_path / "runs" / "first").dataset.tickers[0] == "ORVN"
 
 
@@ -239,7 +240,7 @@ def test_a_broken_ticker_spares_the_others(tmp_path: Path) -> None:
     lines = bars.read_text().splitlines()
     lines[5] = lines[5].replace(lines[5].split(",")[4], "abc", 1)
     bars.write_text("\n".join(lines) + "\n")
-    outcome = run_suite(data, ["KSTV", "ORVN"], SMOKE, tmp_path / "run", jobs=1, arms=CLASSICAL, notebooks=False)
+    outcome = run_suite(data, ["KSTV", "ORVN"], PLAIN, tmp_path / "run", jobs=1, arms=CLASSICAL, notebooks=False)
     assert outcome.finished == ("ORVN",)
     assert [failure.ticker for failure in outcome.failures] == ["KSTV"]
     assert "bars/KSTV.csv line 6" in str(outcome.failures[0])
@@ -272,7 +273,7 @@ def test_a_really_full_disk_ends_in_one_sentence(tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
-        outcome = run_suite(EMBEDDED, ["ORVN", "KSTV"], SMOKE, tmp_path / "run", 1, arms=CLASSICAL, notebooks=False)
+        outcome = run_suite(EMBEDDED, ["ORVN", "KSTV"], PLAIN, tmp_path / "run", 1, arms=CLASSICAL, notebooks=False)
         assert any("the disk is full" in failure.why for failure in outcome.failures)
         assert (tmp_path / "run" / "ORVN" / "buy_and_hold" / "manifest.json").is_file()
         assert not list((tmp_path / "run").rglob("*.part"))
@@ -305,7 +306,7 @@ def test_a_dataset_that_changed_after_the_run_is_noticed(smoke_run: Path, tmp_pa
 
 def test_executed_notebooks_tell_nothing_about_the_machine(smoke_run: Path) -> None:
     executed = sorted((smoke_run / "notebooks").rglob("*.ipynb"))
-    assert len(executed) == 5
+    assert len(executed) == 2 * len(suite.TICKER_NOTEBOOKS) + len(suite.RUN_NOTEBOOKS)
     for path in executed:
         text = path.read_text("utf-8")
         for place in (str(ROOT), str(smoke_run.parent), sys.prefix, str(Path.home()) + "/"):

@@ -35,7 +35,10 @@ def test_a_clear_gain_is_borne_out_and_says_what_it_fails(tmp_path: Path) -> Non
     assert "beyond the chance of training on 2 (over the later half of training, which wanders less, on 2), " in first
     assert "), beyond the chance of the days on 2" in first
     assert "but it fails 1 of 15 audit checks (one-day delay)" in first
-    assert any("came from what the advice knew" in sentence for sentence in found.findings)
+    knew = "came from what the advice knew"
+    assert not any(knew in sentence for sentence in found.findings)  # one placebo of two is not enough
+    both = {**GOOD, "placebo_permuted": 0.0}
+    assert any(knew in sentence for sentence in verdict(run_of(tmp_path / "b", {"AAA": both, "BBB": both})).findings)
     assert "fails none of the 1 audit checks" in verdict(run, audited()).findings[0]
     assert verdict(run).findings[0].endswith("it was not audited.")
     assert "An audit of this run." in verdict(run).untried

@@ -37,7 +37,7 @@ def test_a_run_says_who_advised_it_and_what_was_said(smoke_run: Path) -> None:
 
 
 def test_guided_and_unguided_agents_are_pairs(smoke_run: Path) -> None:
-    """The same exploration draws and, for what both observe, the same initial weights: the early steps agree."""
+    """The same walk through the training years, seed by seed, whatever is heard on the way."""
     arms = open_run(smoke_run).arms("ORVN")
     steps = [arms[name].episodes["steps"].tolist() for name in ("unguided", "guided", "placebo_permuted")]
     assert steps[0] == steps[1] == steps[2]

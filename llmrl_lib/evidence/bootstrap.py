@@ -72,11 +72,7 @@ def sharpe_difference(
         raise ValueError(f"the series have {len(a)} and {len(b)} returns; give those of the same days")
     if np.array_equal(a, b):
         raise ValueError("the two series are the same; there is nothing to compare")
-    length = block or max(block_length(a), block_length(b))
-    rows = _blocks(len(a), draws, length, seed)
-    estimate, error = _difference(a, b)
-    drawn, errors = _difference(a[rows], b[rows])
-    return _studentised(estimate, error, drawn, errors, level, length, math.sqrt(periods_a_year))
+    return mean_sharpe_difference(a, b, level, draws, block, seed, periods_a_year)
 
 
 def mean_sharpe_difference(
@@ -164,13 +160,9 @@ def _sharpe(returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ratio, influence.std(-1) / math.sqrt(returns.shape[-1])
 
 
-def _difference(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    (one, influence), (other, against) = _influence(first), _influence(second)
-    return one - other, (influence - against).std(-1) / math.sqrt(first.shape[-1])
-
-
 def _mean_difference(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`_difference` of means over the first axis, the accounts; the second axis may be draws."""
+    """Ratios per period, means over the first axis (accounts), and the standard error of their difference for independent
+    days, over the last; an axis between them may be draws."""
     (one, influence), (other, against) = _influence(first), _influence(second)
     return one.mean(0) - other.mean(0), (influence.mean(0) - against.mean(0)).std(-1) / math.sqrt(first.shape[-1])
 

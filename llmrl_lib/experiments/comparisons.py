@@ -130,31 +130,6 @@ def later_sharpe(arm: Arm) -> pd.Series:
     return episodes[episodes["episode"] > episodes["episode"].max() // 2].groupby("seed")["test_sharpe"].mean()
 
 
-def pooled(table: pd.DataFrame) -> pd.DataFrame:
-    """`comparison_table`'s rows by arm over tickers: mean difference with a t-interval over tickers, and how many agree.
-
-    Tickers share market days, so their differences are not independent; the interval is a description, not a test.
-    """
-    rows = []
-    for arm, group in table.groupby("arm", sort=False):
-        values = group["difference"].to_numpy()
-        spread = paired_test(values, np.zeros(len(values))) if len(values) > 1 else None
-        rows.append(
-            {
-                "arm": arm,
-                "tickers": len(values),
-                "difference": float(values.mean()),
-                "low": spread.low if spread else math.nan,
-                "high": spread.high if spread else math.nan,
-                "better": int((values > 0).sum()),
-                "significant": int((group["corrected"] < 0.05).sum()),
-                "later_difference": float(group["later_difference"].mean()),
-                "later_significant": int((group["later_corrected"] < 0.05).sum()),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     """The table with Holm's p-values over all its rows that say something."""
     table = table.copy()

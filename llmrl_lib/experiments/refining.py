@@ -116,13 +116,7 @@ def cost_of(plan: Plan, out: Path, prices: Prices | None = None) -> pd.DataFrame
             {
                 "role": role,
                 "model": replays[role].identity.get("model", ""),
-                "requests": len(missing) + rehearsals[role].stored,
-                "stored": rehearsals[role].stored + found.stored,
-                "calls": found.calls,
-                "prompt_tokens": found.prompt_tokens,
-                "completion_tokens": found.completion_tokens,
-                "usd": found.usd,
-                "most_usd": found.most_usd,
+                **found.row(rehearsals[role].stored),
             }
         )
     return pd.DataFrame(rows).astype({"usd": "float64", "most_usd": "float64"})

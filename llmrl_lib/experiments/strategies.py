@@ -97,13 +97,7 @@ def cost_of(wanted: Order, replay: Replay, prices: Prices | None = None) -> pd.D
         rows.append(
             {
                 "prompt": label,
-                "requests": len(rehearsal.missing) + rehearsal.stored,
-                "stored": rehearsal.stored + found.stored,
-                "calls": found.calls,
-                "prompt_tokens": found.prompt_tokens,
-                "completion_tokens": found.completion_tokens,
-                "usd": found.usd,
-                "most_usd": found.most_usd,
+                **found.row(rehearsal.stored),
             }
         )
     return pd.DataFrame(rows).astype({"usd": "float64", "most_usd": "float64"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 
 import pandas as pd
@@ -60,6 +60,10 @@ class Plan:
     completion_tokens: int  # estimated
     usd: float | None  # estimated
     most_usd: float | None  # what a budget has to hold
+
+    def row(self, stored: int) -> dict[str, float | None]:
+        """A row of a table of costs, where `stored` further requests needed no plan."""
+        return asdict(self) | {"requests": self.requests + stored, "stored": self.stored + stored}
 
 
 def plan(replay: Replay, requests: Iterable[Request], prices: Prices | None = None, reply_tokens: int = 400) -> Plan:

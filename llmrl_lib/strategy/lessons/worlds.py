@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.market.features import FeatureTable, feature_table
@@ -78,8 +77,3 @@ def shares(found: Market, rows: Sequence[int]) -> Iterator[Share]:
 def rows_of(found: Market, every: int, start: int = FIRST_ROW) -> range:
     """Every so manieth row of a market's bars that has a year before it and 20 rows after it."""
     return range(start, len(found.days.published) - HORIZON, every)
-
-
-def dates_of(share: Share) -> pd.Index:
-    """The dates of a share's table."""
-    return share.table.values.index

@@ -61,7 +61,9 @@ def main() -> None:
             chat = Replay(given.work / "replies", Nano())
             made = make_strategies(dataset, ticker, "p1", chat, dataset.train_start, dataset.end)
             for arm in ARMS:
-                problems[f"{strength:g}-{repetition}-{arm}"] = problems_of(arm, train, test, made, seeds)
+                problems[f"{strength:g}-{repetition}-{arm}"] = problems_of(
+                    f"{strength:g}-{repetition}", arm, train, test, made, seeds
+                )
             print(f"market {repetition} at strength {strength:g}: {len(made)} strategies", flush=True)
     done: set[tuple[str, int]] = set()
 

@@ -11,6 +11,7 @@ from llmrl_lib.evidence.audit import count_trials
 from llmrl_lib.experiments import ExperimentError, run_arm
 from llmrl_lib.experiments.arms import ARMS, run_arms
 from llmrl_lib.experiments.guided import (
+    DRAWS,
     HIT_RATES,
     LEARNED,
     ORACLES,
@@ -102,12 +103,14 @@ def test_each_seed_of_an_oracle_and_of_a_random_placebo_hears_its_own() -> None:
     train = CLOSES.iloc[:400].to_frame("close")
     test = CLOSES.iloc[400:].to_frame("close")
     for arm in LEARNED:
-        problems = problems_of(arm, train, test, advice(DATES), (0, 1))
+        problems = problems_of("ABC", arm, train, test, advice(DATES), (0, 1))
         own = arm in (*ORACLES, "placebo_random", "placebo_permuted")
         assert isinstance(problems, list) is own, arm
         if own and arm != "oracle_100":
             assert not np.array_equal(problems[0].guidance, problems[1].guidance)
-    shaped = problems_of("guided_shaped", train, test, advice(DATES), (0, 1))
+            other = problems_of("XYZ", arm, train, test, advice(DATES), (0, 1))
+            assert not np.array_equal(problems[0].guidance, other[0].guidance)
+    shaped = problems_of("ABC", "guided_shaped", train, test, advice(DATES), (0, 1))
     assert shaped.shaping > 0
     assert [hit_rate_of(arm) for arm in ORACLES] == list(HIT_RATES)
 
@@ -116,7 +119,7 @@ def test_settings_say_what_was_heard() -> None:
     made = advice(DATES)
     abouts = {arm: described(arm, made) for arm in ARMS}
     assert abouts["unguided"] == abouts["buy_and_hold"] == {}
-    assert abouts["oracle_070"] == {"hit_rate": 0.7, "foresight": True}
+    assert abouts["oracle_070"] == {"hit_rate": 0.7, "foresight": True, "draws": DRAWS}
     assert abouts["guided"]["strategies"] == abouts["llm_only"]["strategies"]
     assert described("guided", made[1:])["strategies"] != abouts["guided"]["strategies"]
     assert {arm for arm in ARMS if hears_strategies(arm)} == {*VARIANT_OF, *PLACEBOS, "llm_only"}

@@ -1,6 +1,7 @@
 """Ours beside the published, cell by cell: a difference only where the same stock is compared."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from llmrl_lib.experiments.results_tables import (
     compared_tickers,
     curve_table,
     guided_table,
+    interquartile_table,
     prompts_table,
     readable,
 )
@@ -96,6 +98,20 @@ def test_prompts_stand_with_what_following_them_earned(smoke_run: Path, tmp_path
 def compared(tmp_path: Path) -> ll.open_run:
     arms = {**ARMS, "placebo_random": -1e-3, "placebo_flipped": 1e-3, "guided_direction": 2e-3, "oracle_100": 4e-3}
     return run_of(tmp_path / "c", {"AAA": {**arms, "buy_and_hold": 0.0}, "BBB": {**arms, "buy_and_hold": 0.0}})
+
+
+def test_the_middle_half_of_seeds_and_tickers_is_summed_up_per_arm(compared, tmp_path: Path) -> None:
+    table = interquartile_table(compared)
+    assert "llm_only" not in table.index
+    scores = compared.performance("test").query("arm == 'guided'")["sharpe_ratio"].sort_values().to_numpy()
+    middle = scores[3:9].mean()  # of twelve, two tickers with six seeds
+    row = table.loc["TDQN, guided"]
+    assert row[["tickers", "seeds"]].tolist() == ["2", "12"]
+    shown, low, high = map(float, re.findall(r"-?[0-9.]+", row["interquartile mean"]))
+    assert shown == pytest.approx(middle, abs=0.006)
+    assert low < shown < high
+    single = interquartile_table(run_of(tmp_path / "one", {"AAA": ARMS}, seeds=1))
+    assert single.loc["TDQN, guided", "interquartile mean"] == "-"
 
 
 def test_guided_is_compared_with_each_placebo_and_all_are_paid_for(compared) -> None:

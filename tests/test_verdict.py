@@ -145,6 +145,12 @@ def test_a_single_account_and_a_run_without_paths_make_no_claim_about_chance(tmp
     assert not math.isnan(run.performance("test")["sharpe_ratio"].mean())
 
 
+def test_a_single_seed_is_not_said_to_be_beyond_the_chance_of_training_on_none(tmp_path: Path) -> None:
+    one = verdict(run_of(tmp_path / "r", {"AAA": IDLE}, seeds=1)).short
+    assert "an unknown chance of training (a single seed)" in one
+    assert "beyond the chance of training on none" in verdict(run_of(tmp_path / "s", {"AAA": IDLE})).short
+
+
 def test_it_reads_as_one_page_on_a_real_run(smoke_run: Path) -> None:
     run = ll.open_run(smoke_run)
     text = ll.verdict(run)._repr_markdown_()

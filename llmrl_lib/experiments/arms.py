@@ -74,7 +74,7 @@ def run_arm(
     if arm in LEARNED:
         from llmrl_lib.trading.tdqn import train_runs
 
-        problems = {"": problems_of(arm, train, test, strategies, profile.seeds)}
+        problems = {"": problems_of(ticker, arm, train, test, strategies, profile.seeds)}
         checkpoints = folder / CHECKPOINTS
         training = train_runs(
             problems, profile.seeds, profile.tdqn, workers=workers, checkpoint=checkpoints, progress=progress
@@ -113,7 +113,7 @@ def run_arms(
             arms[ticker, arm] = found
             continue
         train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
-        problems = problems_of(arm, train, test, told, profile.seeds)
+        problems = problems_of(ticker, arm, train, test, told, profile.seeds)
         left[f"{ticker}/{arm}"] = (ticker, arm, folder, request, train, test, problems)
     if left:
         problems_by_name = {name: entry[-1] for name, entry in left.items()}

@@ -2,18 +2,20 @@
 
 An arm's name says it. Guided arms differ in what of the advice they see; placebos keep its look and lose its knowledge, all
 but the flipped one, which says the same with the other sign; oracles (HINDSIGHT) are right as often as their name says, in
-per cent. Every seed of a random placebo and of an oracle hears draws of its own, so that a mean over seeds is one over
-advisers, too. Arms with the same seeds explore and replay alike; initial weights are the same only for agents that observe as
-many numbers.
+per cent. Every seed of a random placebo and of an oracle hears draws of its own on every ticker, so that a mean over seeds or
+tickers is one over advisers, too. Arms with the same seeds explore and replay alike; initial weights are the same only for
+agents that observe as many numbers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from llmrl_lib.experiments.advice import flipped, held, oracle, permuted, random_like, shifted
@@ -50,6 +52,7 @@ _DECIDED: Mapping[str, _Placebo] = {
     "placebo_flipped": lambda decided, _, __: flipped(decided),
 }
 _BY_SEED = ("placebo_random", "placebo_permuted")
+DRAWS = "by seed and ticker"  # what the draws of placebos and oracles depend on; once it was the seed alone
 
 
 def hit_rate_of(arm: str) -> float | None:
@@ -88,20 +91,34 @@ def guidance_of(
 
 
 def problems_of(
-    arm: str, train: pd.DataFrame, test: pd.DataFrame, strategies: Sequence[Strategy], seeds: Sequence[int]
+    ticker: str,
+    arm: str,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    strategies: Sequence[Strategy],
+    seeds: Sequence[int],
 ) -> Problem | list[Problem]:
     """The training problem of a learned arm, or one for each seed where each hears something else."""
     closes = pd.concat([train["close"], test["close"]])
     each = seeds if arm in _BY_SEED or hit_rate_of(arm) is not None else seeds[:1]
     shaping = SHAPING if arm == "guided_shaped" else 0.0
-    found = [Problem(train, test, guidance_of(arm, closes, test.index[0], strategies, seed), shaping) for seed in each]
+    split = test.index[0]
+    found = [
+        Problem(train, test, guidance_of(arm, closes, split, strategies, drawn_by(seed, ticker)), shaping)
+        for seed in each
+    ]
     return found[0] if each is not seeds else found
+
+
+def drawn_by(seed: int, ticker: str) -> int:
+    """The seed of a placebo's or an oracle's draws for an agent's seed, another one on every ticker."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(ticker.encode())]).generate_state(1, np.uint64)[0])
 
 
 def described(arm: str, strategies: Sequence[Strategy]) -> dict[str, Any]:
     """What an arm's settings file says about the advice: enough to tell that it was another."""
     if (rate := hit_rate_of(arm)) is not None:
-        return {"hit_rate": rate, "foresight": True}
+        return {"hit_rate": rate, "foresight": True, "draws": DRAWS}
     if not hears_strategies(arm):
         return {}
     lines = "\n".join(json.dumps(strategy_to_record(one), sort_keys=True) for one in strategies)
@@ -111,6 +128,8 @@ def described(arm: str, strategies: Sequence[Strategy]) -> dict[str, Any]:
     }
     if arm != LLM_ONLY:
         about["strength"] = VARIANT_OF.get(arm, "geometric")
+    if arm in _BY_SEED:
+        about["draws"] = DRAWS
     if arm == "guided_window":
         about["window"] = WINDOW
     if arm == "guided_shaped":

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from llmrl_lib.evidence.bootstrap import interquartile_interval
 from llmrl_lib.evidence.published import (
     GUIDED_SHARPE,
     PAPER_TICKERS,
@@ -25,6 +26,7 @@ from llmrl_lib.evidence.published import (
 )
 from llmrl_lib.evidence.significance import welch_from_summary
 from llmrl_lib.experiments.advised import Advised, advised
+from llmrl_lib.experiments.comparisons import later_sharpe
 from llmrl_lib.experiments.guided import LLM_ONLY, UNGUIDED
 from llmrl_lib.experiments.runs import Run
 from llmrl_lib.experiments.tables import arm_label, left_out
@@ -125,6 +127,38 @@ def readable(comparisons: pd.DataFrame, against: bool = False) -> pd.DataFrame:
     if len(table):
         table.index = pd.MultiIndex.from_tuples(list(rows))
     return table
+
+
+def interquartile_table(run: Run) -> pd.DataFrame:
+    """Every learned arm's interquartile mean of test Sharpe ratios over all its tickers and seeds, as text, a row per arm.
+
+    In brackets the 95% interval of a stratified bootstrap: seeds drawn again within each ticker, so that it speaks of the
+    chance of training alone (see `evidence.bootstrap.interquartile_interval`). A dash where a ticker has a single seed.
+    """
+    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    for ticker in run.tickers:
+        for name, arm in run.arms(ticker).items():
+            if arm.learned:
+                scores = arm.performance.query("split == 'test'")[SHARPE].to_numpy()
+                found.setdefault(name, {})[ticker] = (scores, later_sharpe(arm).to_numpy())
+    rows = {
+        arm_label(name): {
+            "tickers": str(len(scores)),
+            "seeds": str(sum(len(final) for final, _ in scores.values())),
+            "mean": f"{np.concatenate([final for final, _ in scores.values()]).mean():.2f}",
+            "interquartile mean": _interquartile({ticker: final for ticker, (final, _) in scores.items()}),
+            "later half": _interquartile({ticker: later for ticker, (_, later) in scores.items()}),
+        }
+        for name, scores in found.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _interquartile(scores: Mapping[str, np.ndarray]) -> str:
+    if min(map(len, scores.values())) < 2:
+        return NONE
+    found = interquartile_interval({ticker: list(values) for ticker, values in scores.items()})
+    return f"{found.estimate:.2f} {_span(found.low, found.high)}"
 
 
 def curve_table(curve: pd.DataFrame) -> pd.DataFrame:

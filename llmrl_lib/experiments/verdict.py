@@ -72,10 +72,14 @@ def in_short(run: Run, audit: Audit | None = None) -> str:
     trained, days = beyond_training(table), beyond_days(table)
     both, harmed = int((trained & days).sum()), int(worse(table).sum())
     mean = float(table["difference"].mean())
+    training = (
+        f"beyond the chance of training on {number(int(trained.sum()))}" if table["seeds"].max() > 1
+        else "with an unknown chance of training (a single seed)"
+    )  # fmt: skip
     told = (
         f"advice helped on {of(both, len(table))}" if both
-        else f"it is not shown that advice helps: {_on_average(mean)}, beyond the chance of training on "
-        f"{number(int(trained.sum()))} and beyond the chance of the days on {of(int(days.sum()), len(table))}"
+        else f"it is not shown that advice helps: {_on_average(mean)}, {training} and beyond the chance of the days on "
+        f"{of(int(days.sum()), len(table))}"
     )  # fmt: skip
     failed = audit.marks("guided_beats_unguided").failed if audit is not None and both else ()
     told += f"; the audit faults that in {count(len(failed), 'way')}" if failed else ""

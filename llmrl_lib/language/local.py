@@ -240,9 +240,9 @@ def _generate(model: Any, rows: list[_Row], ends: frozenset[int], longest: int |
 
 def _read_prompts(model: Any, rows: list[_Row], device: torch.device) -> tuple[torch.Tensor, Any, torch.Tensor, int]:
     """Scores after each prompt, keys and values of all tokens, which of these count, and how many were read once for all."""
-    from transformers import DynamicCache
+    from llmrl_lib.language.local_cache import roomy_cache
 
-    cache = DynamicCache(config=model.config)
+    cache = roomy_cache(model.config)
     shared = _shared_beginning([row.prompt for row in rows]) if len(rows) > 1 else 0
     if shared >= SHORTEST_PREFIX:
         model(input_ids=torch.tensor([rows[0].prompt[:shared]], device=device), past_key_values=cache, use_cache=True)

@@ -1,6 +1,7 @@
 """The book: every page is there, says what the code says, and needs nothing from outside."""
 
 import dataclasses
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -11,7 +12,7 @@ import typer
 from known_runs import run_of
 
 import llmrl_lib
-from llmrl_lib.book import build_book, front
+from llmrl_lib.book import _as_page, build_book, front
 from llmrl_lib.book.pages import generated_pages, settings_table
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.cli import app
@@ -64,6 +65,22 @@ def test_pages_of_tickers_carry_their_ticker_and_only_the_parameters_of_the_run(
     text = (smoke_book / "KSTV" / "05_guided_ddqn.html").read_text("utf-8")
     assert "<title>KSTV: the trading agent" in text
     assert "runs/embedded" not in text
+
+
+def test_a_parameter_that_the_run_leaves_alone_stays_on_its_page(tmp_path: Path) -> None:
+    cells = [
+        ({"tags": []}, "# About"),
+        ({"tags": ["parameters"]}, 'ticker = "A"\nday = ""  # blank: one in the middle'),
+        ({"tags": ["injected-parameters"]}, '# Parameters\nticker = "B"'),
+        ({"tags": []}, "print(day)"),
+    ]
+    content = {"cells": [{"cell_type": "code", "metadata": m, "source": s.splitlines(keepends=True)} for m, s in cells]}
+    (tmp_path / "n.ipynb").write_text(json.dumps(content))
+    shown = ["".join(cell["source"]) for cell in json.loads(_as_page(tmp_path / "n.ipynb", ""))["cells"]]
+    assert shown == ["# About", 'day = ""  # blank: one in the middle', '# Parameters\nticker = "B"', "print(day)"]
+    content["cells"][1]["source"] = ['ticker = "A"']
+    (tmp_path / "n.ipynb").write_text(json.dumps(content))
+    assert len(json.loads(_as_page(tmp_path / "n.ipynb", ""))["cells"]) == 3
 
 
 def test_every_quirk_is_explained_in_the_table_of_the_book() -> None:

@@ -88,8 +88,10 @@ def test_the_facts_of_a_run_are_those_of_its_settings(tmp_path: Path) -> None:
     assert facts["experiences learned from at a time"] == "64"
     assert facts["experiences remembered"] == "5,000; a step gives two"
     assert facts["steps between copies of the network to the target"] == "70"
-    said = "50% at first, towards 20% with a time constant of 300 steps; else the previous action in 30%"
-    assert facts["random actions"] == said
+    assert facts["random actions"] == "50% at first, towards 20%"
+    assert facts["time constant of their decline"] == "300 steps"
+    assert facts["previous action repeated"] == "in 30% of all other steps"
+    assert facts.str.len().max() <= pd.get_option("display.max_colwidth")  # or the page would cut it
     assert facts["test years"] == "1.0"
     assert facts["standard error of an annual Sharpe ratio over them"] == "about 1.0"
 

@@ -72,14 +72,25 @@ def _write_source(run: Run, notebooks: list[Path], source: Path) -> None:
 def _as_page(notebook: Path, ticker: str) -> str:
     """The notebook's text with its ticker in the title and without the defaults of parameters that the run has set."""
     content: dict[str, Any] = json.loads(notebook.read_text("utf-8"))
-    tags = [cell["metadata"].get("tags", []) for cell in content["cells"]]
-    if ["injected-parameters"] in tags:
-        content["cells"] = [cell for cell, tag in zip(content["cells"], tags, strict=True) if "parameters" not in tag]
+    injected = [_assigned(line) for cell in _tagged(content, "injected-parameters") for line in cell["source"]]
+    for cell in _tagged(content, "parameters"):
+        cell["source"] = [line for line in cell["source"] if _assigned(line) not in injected]
+        if not "".join(cell["source"]).strip():
+            content["cells"].remove(cell)
     first = content["cells"][0]
     text = "".join(first["source"])
     if ticker and first["cell_type"] == "markdown" and text.startswith("# "):
         first["source"] = f"# {ticker}: {text[2:3].lower()}{text[3:]}"
     return json.dumps(content, ensure_ascii=False)
+
+
+def _tagged(content: dict[str, Any], tag: str) -> list[dict[str, Any]]:
+    return [cell for cell in content["cells"] if tag in cell["metadata"].get("tags", [])]
+
+
+def _assigned(line: str) -> str:
+    """The name that a line of parameters sets; other lines are their own."""
+    return line.split("=")[0].strip()
 
 
 def _build(source: Path, work: Path, strict: bool) -> None:

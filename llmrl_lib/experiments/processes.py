@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,8 @@ def alone_in(folder: Path) -> Iterator[None]:
 def in_workers(calls: Iterable[tuple[Callable[..., Result], tuple, dict]], workers: int) -> Iterator[Result]:
     """The results of joblib's delayed `calls`, as they come, from up to `workers` processes; 1 means this one."""
     _start_quiet_tracker()
+    # a worker that has grown by 300 MB, as one does that held a language model, is replaced when it has done its work
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
     parallel = Parallel(workers, return_as="generator_unordered", initializer=_end_with, initargs=(os.getpid(),))
     yield from parallel(calls)
 

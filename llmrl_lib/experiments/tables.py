@@ -76,10 +76,9 @@ def run_table(run: Run, ticker: str) -> pd.DataFrame:
         "experiences learned from at a time": str(settings.batch_size),
         "experiences remembered": f"{settings.replay_capacity:,}; a step gives two",
         "steps between copies of the network to the target": f"{settings.target_period:,}",
-        "random actions": (
-            f"{settings.epsilon_start:.0%} at first, towards {settings.epsilon_end:.0%} with a time constant of "
-            f"{settings.epsilon_decay:,.0f} steps; else the previous action in {settings.sticky:.0%}"
-        ),
+        "random actions": f"{settings.epsilon_start:.0%} at first, towards {settings.epsilon_end:.0%}",
+        "time constant of their decline": f"{settings.epsilon_decay:,.0f} steps",
+        "previous action repeated": f"in {settings.sticky:.0%} of all other steps",
         "cost of a trade": f"{100 * settings.cost_rate:g}% of its value",
         "test years": f"{years:.1f}",
         "standard error of an annual Sharpe ratio over them": f"about {sharpe_standard_error(0.0, days):.1f}",

@@ -20,7 +20,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.language.uncertainty import decision, reply_entropy
 from llmrl_lib.strategy.memory import EVERY
 from llmrl_lib.strategy.records import Strategy
 
@@ -145,4 +144,4 @@ def _entropy(strategy: Strategy, source: Source) -> float:
             f"the strategy of {strategy.ticker} on {strategy.date:%Y-%m-%d} has no log-probabilities; take the variant "
             "'confidence' or 'direction', or a model that gives them"
         )
-    return reply_entropy(strategy.tokens, None if source == "reply" else decision(strategy.tokens).tokens)
+    return strategy.entropy_of_reply if source == "reply" else strategy.entropy_of_decision

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,16 @@ class Strategy:
         """LONG or SHORT."""
         return SIDES[1 - self.direction]
 
+    @cached_property
+    def entropy_of_reply(self) -> float:
+        """Normalised entropy of the whole reply, in [0, 1]. Raises ValueError where there are no log-probabilities."""
+        return reply_entropy(self.tokens)
+
+    @cached_property
+    def entropy_of_decision(self) -> float:
+        """Normalised entropy of the tokens of the decision, in [0, 1]. Raises ValueError where none can be told."""
+        return reply_entropy(self.tokens, decision(self.tokens).tokens)
+
 
 def strategy_from_reply(
     reply: Reply, prompt: Prompt, ticker: str, date: pd.Timestamp, draw: int, temperature: float, factors: Any = None
@@ -151,8 +162,8 @@ def _row(strategy: Strategy) -> dict[str, Any]:
         measured = all(token.logprob > UNMEASURED for token in strategy.tokens)
         measures = {
             "perplexity": perplexity(token.logprob for token in strategy.tokens) if measured else float("nan"),
-            "entropy": reply_entropy(strategy.tokens),
-            **({"decision_entropy": reply_entropy(strategy.tokens, decided.tokens)} if decided else {}),
+            "entropy": strategy.entropy_of_reply,
+            **({"decision_entropy": strategy.entropy_of_decision} if decided else {}),
             **({} if odds is None else {"log_odds": odds}),
         }
     ordered = sorted(strategy.weights, key=lambda item: -item[1])

@@ -108,11 +108,9 @@ def strategies(case: Case) -> list[Finding]:
 
 def _again(case: Case, stored: Stored, data: Dataset, day: pd.Timestamp) -> Strategy | None:
     """The strategy of `day` made of these data and stored replies; None where something else is asked now than was then."""
-    end = day + pd.Timedelta(days=1)
+    first, end = stored.start if load_prompt(stored.prompt).memory else day, day + pd.Timedelta(days=1)
     try:
-        return make_many_strategies(
-            data, [case.ticker], stored.prompt, stored.replies, stored.start, end, ask=stored.ask
-        )[-1]
+        return make_many_strategies(data, [case.ticker], stored.prompt, stored.replies, first, end, ask=stored.ask)[-1]
     except ChatError:
         return None
 

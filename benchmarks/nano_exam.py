@@ -2,10 +2,13 @@
 
     python benchmarks/nano_exam.py [--model FOLDER] [--prompts p0,p1,p2,p3,p4] [--strengths 1.0] [--markets 1]
         [--first 0] [--tickers 6] [--out benchmarks/nano_exam.json]
+    python benchmarks/nano_exam.py --roles analyst,trainer,writer,judge [--replies 500] [--teacher FILE]
 
 For each prompt and strength: the marks of `strategy.lessons.examination` over all strategies of these markets (their
 companies, every 20 trading days of seven years), mean entropy of reply and decision, and seconds per strategy, the
-analyst's replies included. A reply off its schema ends the benchmark. Cases that are in the file already are kept.
+analyst's replies included. A reply off its schema ends the benchmark. With --roles: how many replies are valid, and how
+much of them is what the teacher would have said; the teacher is the one of training (teacher.json in its work folder), or
+fitted anew. Cases of the same weights that are in the file already are kept.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from llmrl_lib.language.local import LocalChat
 from llmrl_lib.language.nano import Nano
-from llmrl_lib.strategy.lessons.examination import examine, marks
+from llmrl_lib.strategy.lessons.examination import examine, examine_role, marks
+from llmrl_lib.strategy.lessons.teacher import fit_teacher, load_teacher
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,11 +40,29 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first market")
     parser.add_argument("--tickers", type=int, default=6, help="companies of each market")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "nano_exam.json")
+    parser.add_argument("--roles", default="", help="examine these roles instead of prompts")
+    parser.add_argument("--replies", type=int, default=500, help="of each role")
+    parser.add_argument("--teacher", type=Path, default=ROOT / "runs" / "nano" / "teacher.json")
     given = parser.parse_args()
     chat = LocalChat(given.model, batch=32) if given.model else Nano()
     report = json.loads(given.out.read_text("utf-8")) if given.out.is_file() else {"cases": []}
     weights = chat.identity["weights"]
     report["cases"] = [case for case in report["cases"] if case["weights"] == weights]
+    if given.roles:
+        teacher = load_teacher(given.teacher) if given.teacher.is_file() else fit_teacher()
+        for role in given.roles.split(","):
+            found = examine_role(chat, teacher, role, given.replies)
+            case = {
+                "weights": weights,
+                "role": role,
+                "replies": len(found),
+                "valid": int(found["valid"].sum()),
+                "agreement": round(float(found["agreement"].mean()), 4),
+                "errors": sorted(set(found["error"]) - {""})[:3],
+                "commit": _commit(),
+            }
+            _keep(report, case, given.out)
+        return
     for strength in map(float, given.strengths.split(",")):
         for prompt in given.prompts.split(","):
             start = time.perf_counter()
@@ -61,10 +83,14 @@ def main() -> None:
                 "load": round(os.getloadavg()[0], 1),
                 "commit": _commit(),
             }
-            print(json.dumps(case), flush=True)
-            report["cases"].append(case)
-            report["versions"] = {name: version(name) for name in ("torch", "transformers", "llguidance")}
-            given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            _keep(report, case, given.out)
+
+
+def _keep(report: dict, case: dict, out: Path) -> None:
+    print(json.dumps(case), flush=True)
+    report["cases"].append(case)
+    report["versions"] = {name: version(name) for name in ("torch", "transformers", "llguidance")}
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def _commit() -> str:

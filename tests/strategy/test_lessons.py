@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scripted import Scripted
 
-from llmrl_lib.language.chat import Message
+from llmrl_lib.language.chat import Message, OffSchemaError, Sampling
+from llmrl_lib.language.nano.lessons import Lesson
 from llmrl_lib.language.prompts import load_prompt, reply_schema
 from llmrl_lib.language.schema import parse_reply
 from llmrl_lib.market.synthetic import EMBEDDED_SEED, Story
-from llmrl_lib.strategy.lessons.examination import calibration_error, marks
+from llmrl_lib.strategy.lessons import examination
+from llmrl_lib.strategy.lessons.examination import calibration_error, examine_role, marks
 from llmrl_lib.strategy.lessons.lesson import lessons_of
 from llmrl_lib.strategy.lessons.replies import confidence, rationale, strategy_items, strategy_reply
 from llmrl_lib.strategy.lessons.stories import news_balance, told
@@ -193,3 +196,21 @@ def test_an_examination_marks_a_knower_above_a_guesser():
     assert knower.truth > 0.99 > 0.1 > abs(guesser.truth)
     assert knower.calibration_error < 0.05 < guesser.calibration_error
     assert knower.brier < knower.brier_of_base < guesser.brier
+
+
+def test_replies_of_a_role_are_held_against_the_teacher_s_value_by_value(monkeypatch):
+    wanted = {"ratings": [{"field": "a", "rating": "low"}, {"field": "b", "rating": "high"}]}
+    lessons = [
+        Lesson("trainer", (Message("user", str(number)),), json.dumps(wanted), sampling=Sampling())
+        for number in range(3)
+    ]
+    monkeypatch.setattr(examination, "lessons_of", lambda *_: lessons)
+    other = {"ratings": [{"field": "a", "rating": "low"}, {"field": "c", "rating": "low"}]}
+    replies = {"0": wanted, "1": other, "2": OffSchemaError("cut")}
+    found = examine_role(Scripted(lambda request: replies[request.messages[0].content]), None, "trainer", 3)
+    assert found["valid"].tolist() == [True, True, False]
+    assert found["agreement"].tolist() == [1.0, 0.5, 0.0]
+    assert found["error"][2] == "cut"
+    monkeypatch.setattr(examination, "lessons_of", lambda *_: [Lesson("p0", (), "{}", 0.5)])
+    with pytest.raises(ValueError, match="do not say how it is asked"):
+        examine_role(Scripted(lambda _: {}), None, "p0", 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmrl_lib.language.chat import Message
+from llmrl_lib.language.chat import Message, Sampling
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Lesson:
     messages: tuple[Message, ...]
     reply: str
     rise: float | None = None  # chance of LONG; None where the reply decides nothing
+    sampling: Sampling | None = None  # with which it is asked for in use, where an examination needs it; not kept
 
 
 def write_lessons(lessons: Iterable[Lesson], path: Path) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +13,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from llmrl_lib.language.chat import Chat
+from llmrl_lib.language.chat import Chat, ChatError, Request
+from llmrl_lib.language.nano.lessons import Lesson
 from llmrl_lib.market.dataset import load_dataset
 from llmrl_lib.market.synthetic import simulate
 from llmrl_lib.market.synthetic.world import HORIZON
 from llmrl_lib.market.synthetic.writing import files_of
+from llmrl_lib.strategy.lessons.lesson import lessons_of
+from llmrl_lib.strategy.lessons.teacher import Teacher
 from llmrl_lib.strategy.lessons.worlds import EXAMINATION, FIRST_ROW
 from llmrl_lib.strategy.memory import EVERY
 from llmrl_lib.strategy.records import strategy_frame
@@ -73,6 +78,41 @@ def examine(
                 frame.loc[mine.index, "mean"] = means[ticker]
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def examine_role(chat: Chat, teacher: Teacher, role: str, count: int) -> pd.DataFrame:
+    """`count` replies of one of ROLES on markets of examination, as it is asked in use, beside what the teacher would reply.
+
+    Prompts are those of the lessons: half as they are in use, half with parts left out and put in other order. Columns: valid
+    (the reply is of its schema), agreement (share of the teacher's values, such as a field's rating, that it has in the same
+    place; 0 where it is not valid), error. Raises ValueError for a role whose lessons do not say how it is asked.
+    """
+    lessons: list[Lesson] = []
+    for number in itertools.count():
+        if len(lessons) >= count:
+            break
+        lessons += lessons_of(teacher, number, EXAMINATION, 0.5, 0.5, (role,))
+    requests = [Request(one.messages, one.sampling) for one in lessons[:count] if one.sampling is not None]
+    if len(requests) < count:
+        raise ValueError(f"lessons of {role} do not say how it is asked; examine its prompts with `examine`")
+    rows: list[dict[str, object]] = [{}] * count
+    for index, reply in chat.many(requests):
+        if isinstance(reply, ChatError):
+            rows[index] = {"valid": False, "agreement": 0.0, "error": str(reply)}
+        else:
+            wanted, written = dict(_values(json.loads(lessons[index].reply))), dict(_values(reply.parsed))
+            same = sum(place in written and written[place] == value for place, value in wanted.items())
+            rows[index] = {"valid": True, "agreement": same / len(wanted) if wanted else 1.0, "error": ""}
+    return pd.DataFrame(rows)
+
+
+def _values(reply: object, place: str = "") -> Iterator[tuple[str, object]]:
+    """The values of a reply with their places in it."""
+    parts = reply.items() if isinstance(reply, dict) else enumerate(reply) if isinstance(reply, list) else None
+    if parts is None:
+        yield place, reply
+    for name, part in parts or ():
+        yield from _values(part, f"{place}/{name}")
 
 
 def marks(found: pd.DataFrame) -> Marks:

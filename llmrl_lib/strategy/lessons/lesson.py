@@ -91,7 +91,7 @@ def analyst_lessons(
             replace(features, news=tuple(headlines)), known, varied("analyst", source, untouched), seed=0
         )
         if request is not None:
-            yield Lesson("analyst", request.messages, written(factors_reply(factors)))
+            yield Lesson("analyst", request.messages, written(factors_reply(factors)), sampling=request.sampling)
 
 
 USED = ("strategist", "analyst", "trainer", "writer", "judge")  # roles that the package asks for

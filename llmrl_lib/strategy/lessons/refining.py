@@ -60,7 +60,8 @@ def trainer_lessons(
         exemplar = Exemplar(with_gaps(records[place], source), int(earned > 0), earned, row, note)
         prompt = varied("trainer", source, untouched, short)
         request = trainer_request(exemplar, fields, known, months, Tuning(), prompt)
-        yield Lesson("trainer", request.messages, written(ratings_reply(exemplar, fields, known)))
+        reply = written(ratings_reply(exemplar, fields, known))
+        yield Lesson("trainer", request.messages, reply, sampling=request.sampling)
 
 
 def writer_lessons(
@@ -87,7 +88,7 @@ def writer_lessons(
         criticism = criticism_text(_drawn_tallies(names, source)) if tried else ""
         prompt = varied("writer", source, untouched, short)
         request = writer_request(fields, lines, _scores(tried, source), criticism, Tuning(), prompt)
-        yield Lesson("writer", request.messages, written(reply))
+        yield Lesson("writer", request.messages, written(reply), sampling=request.sampling)
 
 
 def judge_lessons(
@@ -117,7 +118,8 @@ def judge_lessons(
             continue
         prompt = varied("judge", source, untouched, short)
         request = judge_request(trial, others, lines, Tuning(), prompt)
-        yield Lesson("judge", request.messages, written(criticism_reply(trial, others, lines, source)))
+        reply = written(criticism_reply(trial, others, lines, source))
+        yield Lesson("judge", request.messages, reply, sampling=request.sampling)
 
 
 def _some(count: int, share: float, source: Generator) -> list[int]:

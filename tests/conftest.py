@@ -1,6 +1,8 @@
 """Where tests find golden numbers, the real market data that only maintainers have, a finished run and a chat server."""
 
-from collections.abc import Iterator
+import fcntl
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,18 +32,32 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from llmrl_lib.experiments import run_suite
     from llmrl_lib.settings import load_profile
 
-    folder = tmp_path_factory.mktemp("runs") / "smoke"
-    outcome = run_suite(ROOT / "data" / "embedded", ["ORVN", "KSTV"], load_profile("smoke"), folder, jobs=2)
-    assert not outcome.failures, outcome.failures[0].details
-    return folder
+    def make(folder: Path) -> Path:
+        outcome = run_suite(ROOT / "data" / "embedded", ["ORVN", "KSTV"], load_profile("smoke"), folder, jobs=2)
+        assert not outcome.failures, outcome.failures[0].details
+        return folder
+
+    return made_once(tmp_path_factory, "smoke", make)
 
 
 @pytest.fixture(scope="session")
-def smoke_book(smoke_run: Path) -> Path:
+def smoke_book(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the book of `smoke_run`, built with the builder's warnings as errors."""
     from llmrl_lib.book import build_book
 
-    return build_book(smoke_run, strict=True).parent
+    return made_once(tmp_path_factory, "book", lambda _: build_book(smoke_run, strict=True).parent)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Path]) -> Path:
+    """What `make` made of a folder of that name, made by one of the processes that run the tests and read by all."""
+    shared = factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else factory.getbasetemp()
+    with (shared / f"{name}.lock").open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if not (found := file.read()):
+            found = str(make(shared / name))
+            file.write(found)
+        return Path(found)
 
 
 @pytest.fixture

@@ -68,6 +68,7 @@ _HOME = {  # public name: the module that holds it
     "value_of_advice": "llmrl_lib.experiments.comparisons",
     "verdict": "llmrl_lib.experiments.verdict",
     "audit": "llmrl_lib.experiments.auditing",
+    "own_chat": "llmrl_lib.experiments.auditing",
     "Audit": "llmrl_lib.evidence.audit",
     "CheckpointError": "llmrl_lib.trading.checkpoint",
 }

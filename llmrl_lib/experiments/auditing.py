@@ -19,6 +19,7 @@ from llmrl_lib.language.prompts import Prompt, PromptError, load_prompt
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.strategy.strategist import Ask
 
+ASKED = "audit"  # folder of a run: what the audit asked its model
 NANO = "nano"  # what the model of this project calls itself; its card says that it has seen nothing real
 
 
@@ -45,6 +46,19 @@ def audit(
     known = _cutoff(opened, cutoff)
     cases = [_case(opened, name, known) for name in chosen]
     return audit_cases(cases, chat, opened.name, decisions, windows)
+
+
+def own_chat(run: Run) -> Chat | None:
+    """The model of a run, for `audit` to ask again, where that costs nothing: Nano; what it replies is kept with the run.
+
+    None for any other model, for other weights than the run's, for a recorded run and for one without a model.
+    """
+    if run.recorded or run.chat.get("model") != NANO or "server" in run.chat:
+        return None
+    from llmrl_lib.language.nano import Nano
+
+    chat = Nano()
+    return Replay(run.path / ASKED, chat, purpose="audit") if dict(chat.identity) == run.chat else None
 
 
 def case_of(run: Run, ticker: str) -> Case:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from scripted import Scripted, thoughtful
 import llmrl_lib as ll
 from llmrl_lib.evidence.audit import AuditError, read_audit, record_trial, write_audit
 from llmrl_lib.experiments import ExperimentError, open_run
-from llmrl_lib.experiments.auditing import case_of
+from llmrl_lib.experiments.auditing import case_of, own_chat
 from llmrl_lib.experiments.runs import start_run
 from llmrl_lib.experiments.strategies import order, produce
 from llmrl_lib.market.dataset import Dataset
@@ -107,6 +108,16 @@ def test_nano_is_known_to_have_seen_nothing_real(folder: Path, tmp_path: Path) -
     )
     assert case_of(open_run(tmp_path / "run"), TICKER).cutoff == "never"
     assert case_of(open_run(folder), TICKER).cutoff is None
+
+
+def test_only_nano_with_the_weights_of_the_run_is_asked_again_by_itself(folder: Path) -> None:
+    run = open_run(folder)
+    assert own_chat(run) is None  # scripted
+    assert own_chat(replace(run, about={**run.about, "chat": {"model": "nano", "weights": "others"}})) is None
+    mine = dict(ll.Nano().identity)
+    assert own_chat(replace(run, about={**run.about, "chat": {**mine, "server": "x"}})) is None
+    found = own_chat(replace(run, about={**run.about, "chat": mine}))
+    assert dict(found.identity) == mine
 
 
 def test_what_cannot_be_audited_is_said(folder: Path, tmp_path: Path, embedded: Dataset) -> None:

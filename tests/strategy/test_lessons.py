@@ -196,6 +196,12 @@ def test_an_examination_marks_a_knower_above_a_guesser():
     assert knower.truth > 0.99 > 0.1 > abs(guesser.truth)
     assert knower.calibration_error < 0.05 < guesser.calibration_error
     assert knower.brier < knower.brier_of_base < guesser.brier
+    certain = marks(
+        known.assign(log_odds=5.0 + 1.6 * best / 0.07, direction=1)
+    )  # knows, and says LONG whatever it knows
+    assert certain.lean_p_value < 1e-6 < 0.001 < guesser.lean_p_value
+    assert certain.lean_rate == pytest.approx(certain.best_hit_rate, abs=0.01)
+    assert abs(certain.hit_rate - 0.5) < 0.03
 
 
 def test_replies_of_a_role_are_held_against_the_teacher_s_value_by_value(monkeypatch):

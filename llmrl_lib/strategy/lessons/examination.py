@@ -36,6 +36,10 @@ class Marks(NamedTuple):
     hit_rate: float
     p_value: float  # of as many hits if every one were a coin's
     best_hit_rate: float  # of the best linear forecaster of truth.csv
+    lean_rate: (
+        float  # hits if every direction were the side of the log-odds from their median: what it knows beyond the base
+    )
+    lean_p_value: float  # of as many if every one were a coin's
     ic: float  # correlation of the log-odds with the return
     best_ic: float
     truth: float  # correlation of the log-odds with the best forecast
@@ -121,12 +125,14 @@ def marks(found: pd.DataFrame) -> Marks:
     side = 2 * found["direction"].to_numpy() - 1
     best, odds = found["best"].to_numpy(), found["log_odds"].to_numpy()
     chance, rose = 1.0 / (1.0 + np.exp(-odds)), (found["earned"] > 0).to_numpy()
-    hits = int((side * excess > 0).sum())
+    hits, leaning = int((side * excess > 0).sum()), int(((odds - np.median(odds)) * excess > 0).sum())
     return Marks(
         strategies=len(found),
         hit_rate=hits / len(found),
         p_value=float(stats.binomtest(hits, len(found), 0.5, alternative="greater").pvalue),
         best_hit_rate=float((best * excess > 0).mean()),
+        lean_rate=leaning / len(found),
+        lean_p_value=float(stats.binomtest(leaning, len(found), 0.5, alternative="greater").pvalue),
         ic=_correlation(odds, excess),
         best_ic=_correlation(best, excess),
         truth=_correlation(odds, best),

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from llmrl_lib.cli.data import data
+from llmrl_lib.cli.fetch import fetch
 from llmrl_lib.cli.language import refine, strategies
 from llmrl_lib.cli.nano import nano
 from llmrl_lib.cli.runs import book, run
@@ -17,6 +18,7 @@ from llmrl_lib.cli.runs import book, run
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="""
 Language models guiding reinforcement learning in trading: make runs, and books of them.
 """)  # fmt: skip
+data.command("fetch")(fetch)
 app.add_typer(data, name="data")
 for command in (run, strategies, refine, book):
     app.command()(command)

@@ -1,0 +1,449 @@
+"""Every source end to end through its real client: what is fetched is what the services have, when it was public."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fetching_world import FIRST, LAST, TICKERS, FetchInto
+from gateway_double import GatewayDouble
+from source_server import CIKS, FRED_NAMES, KEYS, NEW_YORK, SourceServer, items_of
+
+import llmrl_lib as ll
+from llmrl_lib.market import check_dataset
+from llmrl_lib.market.features import FIELDS
+from llmrl_lib.market.features.lookahead import check_no_lookahead, no_lookahead
+from llmrl_lib.market.providers import SOURCES, last_day_over
+from llmrl_lib.market.synthetic.market import Market
+from llmrl_lib.market.tables import METRICS
+
+MIDDLE = pd.Timestamp("2017-06-30")
+
+
+def read(folder: Path, file: str) -> pd.DataFrame:
+    """A table as it lies on the disk, dates as dates."""
+    frame = pd.read_csv(folder / "market" / file)
+    for name in ("date", "available_at", "period", "period_end"):
+        if name in frame:
+            frame[name] = pd.to_datetime(frame[name])
+    return frame
+
+
+def same(found: pd.Series, expected: pd.Series, rtol: float = 1e-6) -> None:
+    np.testing.assert_allclose(found.to_numpy("float64"), expected.to_numpy("float64"), rtol=rtol, atol=1e-9)
+
+
+def test_yahoo_gives_bars_with_raw_and_adjusted_close(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    done = fetch_into("yahoo")
+    assert not done.failures
+    for ticker in TICKERS:
+        bars, truth = read(tmp_path, f"bars/{ticker}.csv"), source_server.bars[ticker]
+        assert list(bars["date"]) == list(truth.index)
+        for column in ("open", "high", "low", "close", "volume", "raw_close"):
+            same(bars[column], truth[column])
+    bars = source_server.bars["ORVN"]
+    assert (bars["close"] != bars["raw_close"]).any()  # it pays dividends
+
+
+def test_yahoo_gives_index_and_vix_levels(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+    fetch_into("yahoo")
+    indices = read(tmp_path, "indices.csv")
+    for column in ("spx_close", "ndx_close", "vix_close"):
+        same(indices[column], source_server.indices[column])
+    assert "dgs10" not in indices
+
+
+def test_fred_gives_every_vintage_on_its_own_day(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    done = fetch_into("fred", [])
+    macro = read(tmp_path, "macro.csv")
+    truth = source_server.macro
+    truth = truth[
+        truth["series"].isin(FRED_NAMES)
+        & (truth["period"] >= FIRST - pd.DateOffset(years=2))
+        & (truth["available_at"] <= LAST)
+    ].sort_values(["series", "available_at", "period"])
+    keys = ["series", "available_at", "period", "frequency"]
+    assert macro[keys].to_numpy().tolist() == truth[keys].to_numpy().tolist()
+    same(macro["value"], truth["value"])
+    assert any("ISM_PMI is left out" in note for note in done.notes)
+
+
+def test_first_release_gdp_is_the_vintage_and_not_the_revision(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    fetch_into("yahoo")
+    fetch_into("fred", [])
+    gdp = source_server.macro[source_server.macro["series"] == "GDP"]
+    of_period = gdp[gdp["period"] == "2017-01-01"]
+    first, revised = of_period.iloc[0], of_period.iloc[1]
+    assert first["value"] != revised["value"]
+    before = gdp[(gdp["period"] == "2016-10-01") & (gdp["available_at"] <= first["available_at"])].iloc[-1]
+    dataset = ll.load_dataset(tmp_path / "market")
+    days = dataset.bars("ORVN").index
+    next_day, later = (days[days > one["available_at"]][0] for one in (first, revised))
+    assert later > next_day
+    for day, value in ((next_day, first["value"]), (later, revised["value"])):
+        known = {field.name: field.value for field in ll.features(dataset, "ORVN", day).fields}
+        assert known["gdp_qoq"] == pytest.approx(100 * (value / before["value"] - 1), rel=1e-9)
+
+
+def test_fred_gives_yields_and_their_blanks(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+    fetch_into("fred", [])
+    indices = read(tmp_path, "indices.csv").set_index("date")
+    truth = source_server.indices.reindex(indices.index)
+    for column in ("dgs10", "dgs2", "t10y2y"):
+        same(indices[column], truth[column].round(2))
+
+
+def test_sec_gives_every_ratio_from_reported_items(
+    source_server: SourceServer, fetch_into: FetchInto, invented: Market, tmp_path: Path
+) -> None:
+    fetch_into("yahoo")
+    done = fetch_into("sec")
+    assert not done.failures
+    assert not [note for note in done.notes if "reported_eps" in note]
+    for ticker in TICKERS:
+        found, truth = read(tmp_path, f"fundamentals/{ticker}.csv"), invented.fundamentals[ticker]
+        truth = truth[(truth["period_end"] >= FIRST - pd.DateOffset(years=2)) & (truth["available_at"] <= LAST)]
+        assert list(found["available_at"]) == list(truth["available_at"])
+        assert list(found["period_end"]) == list(truth["period_end"])
+        assert (truth["period_end"].dt.month == 12).sum() >= 2  # fourth quarters, which no filing gives by themselves
+        yearly = ("roe_ttm", "roa_ttm", "revenue_yoy", "net_income_yoy")
+        for metric in METRICS:
+            if metric not in yearly:
+                same(found[metric], truth[metric], 1e-5)
+        every = invented.fundamentals[ticker]
+        year = every["net_income"].rolling(4).sum()[truth.index]
+        same(found["roe_ttm"], year / truth["equity"], 1e-5)
+        same(found["roa_ttm"], year / truth["assets"], 1e-5)
+        same(found["revenue_yoy"], every["revenue"].pct_change(4)[truth.index], 1e-5)
+        old = every["net_income"].shift(4)[truth.index]
+        same(found["net_income_yoy"], (truth["net_income"] - old) / old.abs(), 1e-5)
+
+
+def test_a_restatement_is_a_new_row_with_its_own_day(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    filings = source_server.facts["ORVN"]
+    earlier, later = next((one, two) for one, two in zip(filings[8:], filings[9:], strict=False) if one["form"] == "10-Q")
+    revenue = next(fact for fact in earlier["facts"] if fact[0].startswith("Revenue"))
+    later["facts"].append((*revenue[:3], revenue[3] * 0.9))
+    fetch_into("sec")
+    found = read(tmp_path, "fundamentals/ORVN.csv")
+    of_quarter = found[found["period_end"] == earlier["end"]]
+    assert list(of_quarter["available_at"].dt.date) == [earlier["accepted"].date(), later["accepted"].date()]
+    same(of_quarter["revenue"], pd.Series([revenue[3], revenue[3] * 0.9]))
+
+
+def test_what_is_accepted_after_the_office_closes_is_public_on_the_next_business_day(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    filing = source_server.facts["ORVN"][-2]
+    friday = filing["accepted"].date() + timedelta(days=4 - filing["accepted"].weekday())
+    filing["accepted"] = datetime.combine(friday, filing["accepted"].time(), NEW_YORK).replace(hour=20)
+    fetch_into("sec")
+    found = read(tmp_path, "fundamentals/ORVN.csv")
+    day = found.loc[found["period_end"] == filing["end"], "available_at"].iloc[0]
+    assert day.date() == friday + timedelta(days=3)
+
+
+def test_alpaca_gives_headlines_on_their_day_in_new_york(
+    source_server: SourceServer, fetch_into: FetchInto, invented: Market, tmp_path: Path
+) -> None:
+    done = fetch_into("alpaca")
+    for ticker in TICKERS:
+        found, truth = read(tmp_path, f"news/{ticker}.csv"), invented.news[ticker]
+        truth = truth[(truth["available_at"] >= FIRST) & (truth["available_at"] <= LAST)]
+        truth = truth.drop_duplicates(["available_at", "headline"])
+        rows = [(row.available_at, row.headline) for row in found.itertuples()]
+        assert sorted(rows) == sorted((row.available_at, row.headline) for row in truth.itertuples())
+        assert len(rows) > 3 * source_server.page_size
+    assert done.rows["news/ORVN.csv"] == len(read(tmp_path, "news/ORVN.csv"))
+
+
+def test_a_headline_that_was_changed_counts_from_the_change_on(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    article = next(one for one in source_server.articles["ORVN"] if one["created_at"] > "2017-03-01")
+    article |= {"headline": "ORVN: corrected", "updated_at": "2018-03-05T15:00:00Z"}
+    fetch_into("alpaca")
+    found = read(tmp_path, "news/ORVN.csv")
+    assert found.loc[found["headline"] == "ORVN: corrected", "available_at"].tolist() == [pd.Timestamp("2018-03-05")]
+
+
+def test_ivolatility_gives_volatilities_and_skew(
+    source_server: SourceServer, fetch_into: FetchInto, invented: Market, tmp_path: Path
+) -> None:
+    assert not fetch_into("ivolatility").failures
+    for ticker in TICKERS:
+        found, truth = read(tmp_path, f"options/{ticker}.csv"), invented.options[ticker]
+        assert list(found["date"]) == list(truth.index)
+        for column in ("iv_30d", "hv_30d", "skew_30d"):
+            np.testing.assert_allclose(found[column], truth[column], atol=2e-4)
+
+
+def test_interactive_brokers_gives_bars_and_volatilities(
+    gateway: GatewayDouble, fetch_into: FetchInto, invented: Market, tmp_path: Path
+) -> None:
+    assert not fetch_into("ibkr").failures
+    for ticker in TICKERS:
+        bars, options = read(tmp_path, f"bars/{ticker}.csv"), read(tmp_path, f"options/{ticker}.csv")
+        for column in ("open", "high", "low", "close", "volume", "raw_close"):
+            same(bars[column], invented.bars[ticker][column])
+        for column in ("iv_30d", "hv_30d"):
+            same(options[column], invented.options[ticker][column])
+    assert {what for _, what, _ in gateway.asked} == {
+        *("TRADES", "ADJUSTED_LAST", "OPTION_IMPLIED_VOLATILITY", "HISTORICAL_VOLATILITY")
+    }
+
+
+@pytest.fixture
+def assembled(
+    source_server: SourceServer, gateway: GatewayDouble, fetch_into: FetchInto, tmp_path: Path
+) -> Iterator[Path]:
+    """A folder filled from all six sources, one after the other."""
+    for source in ("yahoo", "fred", "sec", "alpaca", "ibkr", "ivolatility"):
+        done = fetch_into(source)
+        assert not done.failures, done.failures
+    yield tmp_path / "market"
+
+
+def test_six_sources_make_one_dataset_that_gives_every_feature_its_tables_can(assembled: Path) -> None:
+    found = check_dataset(assembled)
+    assert found.ok, found.defects
+    dataset = ll.load_dataset(assembled)
+    day = dataset.bars("ORVN").index[-3]
+    for ticker in TICKERS:
+        record = ll.features(dataset, ticker, day)
+        absent = {field.name for field in record.fields if field.value is None}
+        assert absent == {"pmi_qoq", "pmi_yoy"}  # FRED has no PMI
+        assert len(record.fields) == len(FIELDS)
+        assert record.news
+
+
+def test_the_assembled_dataset_passes_the_truncation_test(assembled: Path) -> None:
+    dataset = ll.load_dataset(assembled)
+    days = dataset.bars("KSTV").index[300::60]
+    assert "none changed" in no_lookahead(check_no_lookahead(dataset, "KSTV", days))
+
+
+def test_a_source_leaves_alone_what_another_one_filled(assembled: Path, invented: Market) -> None:
+    record = json.loads((assembled / "sources.json").read_text())["files"]
+    assert record["bars/ORVN.csv"]["filled"] == {"*": "yahoo"}
+    assert record["options/ORVN.csv"]["filled"] == {"iv_30d": "ibkr", "hv_30d": "ibkr", "skew_30d": "ivolatility"}
+    assert record["indices.csv"]["filled"] == {
+        **dict.fromkeys(("spx_close", "ndx_close", "vix_close"), "yahoo"),
+        **dict.fromkeys(("dgs10", "dgs2", "t10y2y"), "fred"),
+    }
+
+
+def test_the_record_tells_source_query_time_and_terms_and_no_key(assembled: Path) -> None:
+    fetches = json.loads((assembled / "sources.json").read_text())["files"]["macro.csv"]["fetches"]
+    assert fetches[0]["source"] == "fred"
+    assert fetches[0]["client"].startswith("fredapi ")
+    assert fetches[0]["retrieved"] == "2018-07-02T15:00:00Z"
+    assert "https://fred.stlouisfed.org" in fetches[0]["terms"]
+    assert "GDP" in fetches[0]["query"]["series"]
+    for file in assembled.rglob("*"):
+        if file.is_file():
+            content = file.read_text()
+            assert not [key for key in KEYS.values() if key in content], file
+
+
+def test_no_key_reaches_a_log(
+    source_server: SourceServer, fetch_into: FetchInto, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    for source in ("fred", "sec", "alpaca", "ivolatility"):
+        fetch_into(source, ["ORVN"])
+    secret = {name: value for name, value in KEYS.items() if name != "EDGAR_IDENTITY"}  # a name, meant to be shown
+    for value in secret.values():
+        assert value not in caplog.text
+        assert value[:12] not in caplog.text
+
+
+@pytest.mark.parametrize("source", ["yahoo", "fred", "sec", "alpaca", "ivolatility"])
+def test_a_second_fetch_goes_on_where_the_first_one_stopped(
+    source: str, source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    fetch_into(source, ["ORVN"], end=MIDDLE)
+    source_server.asked.clear()
+    fetch_into(source, ["ORVN"])
+    asked = [query.get("period1") or query.get("from") or query.get("start") for _, query in source_server.asked]
+    days = [pd.Timestamp(int(one), unit="s") if one.isdigit() else pd.Timestamp(one[:10]) for one in asked if one]
+    assert all(day >= MIDDLE - pd.Timedelta(days=11) for day in days)
+    parts = {file: file.read_bytes() for file in sorted((tmp_path / "market").rglob("*.csv"))}
+    for file in parts:
+        file.unlink()
+    fetch_into(source, ["ORVN"])
+    assert {file: file.read_bytes() for file in sorted((tmp_path / "market").rglob("*.csv"))} == parts
+
+
+def test_a_third_fetch_of_the_same_days_asks_nothing(source_server: SourceServer, fetch_into: FetchInto) -> None:
+    fetch_into("yahoo")
+    source_server.asked.clear()
+    done = fetch_into("yahoo")
+    assert set(done.rows.values()) == {0}
+    assert not source_server.asked
+
+
+def test_an_earlier_start_brings_the_days_before(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    fetch_into("yahoo", ["ORVN"], start=MIDDLE)
+    fetch_into("yahoo", ["ORVN"])
+    assert read(tmp_path, "bars/ORVN.csv")["date"].tolist() == source_server.bars["ORVN"].index.tolist()
+
+
+def split_later(server: SourceServer, ticker: str, day: pd.Timestamp, ratio: int) -> None:
+    """What Yahoo shows after a split on ``day``: all earlier prices and volumes changed."""
+    bars = server.bars[ticker]
+    before = bars.index < day
+    for column in ("open", "high", "low", "close", "raw_close"):
+        bars[column] = bars[column].where(~before, bars[column] / ratio)
+    bars["volume"] = bars["volume"].where(~before, bars["volume"] * ratio)
+    server.splits[ticker][day] = (ratio, 1)
+
+
+def test_a_split_between_two_fetches_rebases_all_prices_and_says_so(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path, invented: Market
+) -> None:
+    fetch_into("yahoo", end=MIDDLE)
+    fetch_into("sec", end=MIDDLE)
+    earnings = read(tmp_path, "fundamentals/ORVN.csv")["reported_eps"]
+    day = source_server.bars["ORVN"].index[source_server.bars["ORVN"].index > MIDDLE][5]
+    for ticker in TICKERS:  # what stood there before the split, on the market's own numbers
+        bars = source_server.bars[ticker]
+        source_server.bars[ticker] = bars.copy()
+    split_later(source_server, "ORVN", day, 4)
+    done = fetch_into("yahoo")
+    assert [note for note in done.notes if "bars/ORVN.csv: a split since 2017-06-30" in note and "sec again" in note]
+    assert not [note for note in done.notes if "KSTV.csv: a split" in note]
+    bars = read(tmp_path, "bars/ORVN.csv")
+    same(bars["raw_close"], source_server.bars["ORVN"]["raw_close"])
+    same(bars["close"], source_server.bars["ORVN"]["close"])
+    fetch_into("sec")
+    after = read(tmp_path, "fundamentals/ORVN.csv")
+    filed_before = after["available_at"] < day
+    same(after.loc[filed_before, "reported_eps"].head(len(earnings)), earnings.head(int(filed_before.sum())) / 4, 1e-9)
+
+
+def test_a_dividend_between_two_fetches_rebases_the_adjusted_close(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    fetch_into("yahoo", end=MIDDLE)
+    bars = source_server.bars["KSTV"]
+    bars["close"] = bars["close"].where(bars.index > MIDDLE, bars["close"] * 0.995)
+    done = fetch_into("yahoo")
+    assert [note for note in done.notes if "bars/KSTV.csv: a dividend since 2017-06-30" in note]
+    same(read(tmp_path, "bars/KSTV.csv")["close"], bars["close"])
+
+
+def test_the_clock_and_the_zone_of_this_machine_change_nothing(
+    source_server: SourceServer, gateway: GatewayDouble, fetch_into: FetchInto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[dict[str, bytes]] = []
+    try:
+        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            for source in SOURCES:
+                assert not fetch_into(source, ["ORVN"]).failures
+            files = sorted((tmp_path / "market").rglob("*.csv"))
+            written.append({file.name + file.parent.name: file.read_bytes() for file in files})
+            for file in files:
+                file.unlink()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert len(written[0]) == 6
+    assert written[0] == written[1]
+
+
+def test_a_day_that_is_not_over_everywhere_is_left_out() -> None:
+    assert last_day_over(datetime(2018, 7, 3, 11, 59, tzinfo=UTC)) == pd.Timestamp("2018-07-01")
+    assert last_day_over(datetime(2018, 7, 3, 12, 0, tzinfo=UTC)) == pd.Timestamp("2018-07-02")
+    late = datetime(2018, 7, 3, 12, 0, tzinfo=UTC).astimezone(NEW_YORK)
+    assert last_day_over(late) == pd.Timestamp("2018-07-02")
+
+
+def test_the_running_day_is_not_fetched(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+    day = pd.Timestamp("2018-06-27")
+    now = datetime(2018, 6, 27, 21, 0, tzinfo=UTC)
+    fetch_into("yahoo", ["ORVN"], end=LAST, now=now)
+    assert read(tmp_path, "bars/ORVN.csv")["date"].max() == day - pd.Timedelta(days=1)
+
+
+def test_a_new_folder_is_described_and_an_old_one_keeps_its_words(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    done = fetch_into("yahoo", ["ORVN"], end=MIDDLE, split=pd.Timestamp("2017-01-03"))
+    assert done.check is not None
+    assert done.check.ok
+    path = tmp_path / "market" / "dataset.toml"
+    assert "split = 2017-01-03" in path.read_text()
+    path.write_text(path.read_text() + "# mine\n")
+    done = fetch_into("yahoo", ["KSTV"])
+    dataset = ll.load_dataset(tmp_path / "market")
+    assert dataset.tickers == ("ORVN", "KSTV")
+    assert dataset.split == pd.Timestamp("2017-01-03")
+    assert path.read_text().endswith("# mine\n")
+    assert any("move end under [benchmark]" in note for note in done.notes)
+
+
+def test_your_own_file_is_left_as_it_is(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+    fetch_into("yahoo", ["KSTV"])
+    mine = (tmp_path / "market" / "bars" / "KSTV.csv").read_text().replace("KSTV", "ORVN")
+    (tmp_path / "market" / "bars" / "ORVN.csv").write_text(mine)
+    done = fetch_into("yahoo", ["ORVN"])
+    assert any("bars/ORVN.csv is left as it is: it was filled by your own file" in note for note in done.notes)
+    assert (tmp_path / "market" / "bars" / "ORVN.csv").read_text() == mine
+
+
+def test_the_services_of_the_tests_say_what_the_market_says(invented: Market) -> None:
+    row: dict[str, Any] = invented.fundamentals["ORVN"].iloc[-1].to_dict()
+    items = items_of(row)
+    assert items["flows"]["NetIncomeLoss"] == row["net_income"]
+    assert set(CIKS) == set(TICKERS)
+
+
+LIVE: dict[str, tuple[str, ...]] = {name: tuple(source.keys) for name, source in SOURCES.items()}
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("source", list(SOURCES))
+def test_the_real_service_gives_the_same_tables(source: str, fetch_into: FetchInto, tmp_path: Path) -> None:
+    if not os.environ.get("LLMRL_LIVE"):
+        pytest.skip("asks a real service: set LLMRL_LIVE=1 to allow it")
+    if lacking := [key for key in LIVE[source] if not os.environ.get(key)]:
+        pytest.skip(f"no key: {', '.join(lacking)}")
+    start, end, now = pd.Timestamp("2019-01-02"), pd.Timestamp("2021-03-31"), datetime.now(UTC)
+    done = fetch_into(source, ["AAPL"], start=start, end=end, now=now)
+    assert not done.failures
+    for table in SOURCES[source].tables:
+        file = f"{table}.csv" if table in ("indices", "macro") else f"{table}/AAPL.csv"
+        found = read(tmp_path, file)
+        assert len(found) > 5
+        if table == "bars":
+            assert found["date"].between(start, end).all()
+            assert len(found) == 566  # trading days of the New York exchange
+            split = found.set_index("date").loc["2020-08-28":"2020-08-31", "raw_close"]  # 4 for 1: no jump
+            assert float(split.iloc[1] / split.iloc[0]) == pytest.approx(1.034, abs=0.002)
+        if table == "macro":
+            gdp = found[(found["series"] == "GDP") & (found["period"] == "2020-01-01")]
+            assert gdp.iloc[0]["available_at"] == pd.Timestamp("2020-04-29")
+            assert gdp.iloc[0]["value"] == pytest.approx(21537.94, abs=0.1)
+        if table == "fundamentals":
+            quarter = found[found["period_end"] == "2020-12-26"].iloc[0]
+            assert quarter["available_at"] == pd.Timestamp("2021-01-28")
+            assert quarter["revenue"] == pytest.approx(111_439e6)

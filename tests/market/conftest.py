@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fetching_world import fetch_into, gateway, invented, source_server  # noqa: F401 (fixtures)
+from fetching_world import assembled, fetch_into, gateway, invented, source_server  # noqa: F401 (fixtures)
 from small_datasets import DESCRIPTION, MakeFolder, plain_bars
 
 

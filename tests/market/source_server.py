@@ -33,7 +33,7 @@ KEYS = {
 FRED_NAMES = ("GDP", "PPIFIS", "UMCSENT", "CPIAUCSL", "UNRATE")
 PAGE_HTML = b"<!DOCTYPE html><html><body><h1>We will be right back</h1></body></html>"
 LEVELS = {"^GSPC": "spx_close", "^NDX": "ndx_close", "^VIX": "vix_close"}
-STALLED = 4.0  # seconds for which an answer that does not end is held open
+STALLED = 1.5  # seconds for which an answer that does not end is held open
 Answer = tuple[int, str, bytes]
 
 
@@ -90,10 +90,11 @@ class SourceServer:
         if path in ("/", "/consent"):
             return _send(handler, 404, "text/html", PAGE_HTML)
         with self._lock:
-            if path != "/files/company_tickers.json" and not query.get("range"):
+            if not path.startswith("/files/") and not query.get("range"):  # not: names, and the zone of a symbol
                 self.asked.append((path, query))
-            faulty = bool(self.faults) and path != "/files/company_tickers.json"
-            fault = self.faults.pop(0) if faulty else ""
+                fault = self.faults.pop(0) if self.faults else ""
+            else:
+                fault = ""
         if fault == "stall":
             handler.send_response(200)
             handler.send_header("Content-Type", "application/json")
@@ -118,6 +119,8 @@ class SourceServer:
         if path == "/files/company_tickers.json":
             rows = [{"cik_str": cik, "ticker": name, "title": f"{name} Inc."} for name, cik in CIKS.items()]
             return _json(200, {str(number): row for number, row in enumerate(rows)})
+        if path == "/files/company_tickers_mf.json":
+            return _json(200, {"fields": ["cik", "seriesId", "classId", "symbol"], "data": []})
         if path.startswith(("/submissions/CIK", "/api/xbrl/companyfacts/CIK")):
             return self._edgar(path, headers)
         if path == "/v1beta1/news":

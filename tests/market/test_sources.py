@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -207,17 +206,6 @@ def test_interactive_brokers_gives_bars_and_volatilities(
     }
 
 
-@pytest.fixture
-def assembled(
-    source_server: SourceServer, gateway: GatewayDouble, fetch_into: FetchInto, tmp_path: Path
-) -> Iterator[Path]:
-    """A folder filled from all six sources, one after the other."""
-    for source in ("yahoo", "fred", "sec", "alpaca", "ibkr", "ivolatility"):
-        done = fetch_into(source)
-        assert not done.failures, done.failures
-    yield tmp_path / "market"
-
-
 def test_six_sources_make_one_dataset_that_gives_every_feature_its_tables_can(assembled: Path) -> None:
     found = check_dataset(assembled)
     assert found.ok, found.defects
@@ -237,7 +225,7 @@ def test_the_assembled_dataset_passes_the_truncation_test(assembled: Path) -> No
     assert "none changed" in no_lookahead(check_no_lookahead(dataset, "KSTV", days))
 
 
-def test_a_source_leaves_alone_what_another_one_filled(assembled: Path, invented: Market) -> None:
+def test_a_source_leaves_alone_what_another_one_filled(assembled: Path) -> None:
     record = json.loads((assembled / "sources.json").read_text())["files"]
     assert record["bars/ORVN.csv"]["filled"] == {"*": "yahoo"}
     assert record["options/ORVN.csv"]["filled"] == {"iv_30d": "ibkr", "hv_30d": "ibkr", "skew_30d": "ivolatility"}
@@ -316,15 +304,12 @@ def split_later(server: SourceServer, ticker: str, day: pd.Timestamp, ratio: int
 
 
 def test_a_split_between_two_fetches_rebases_all_prices_and_says_so(
-    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path, invented: Market
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
 ) -> None:
     fetch_into("yahoo", end=MIDDLE)
     fetch_into("sec", end=MIDDLE)
     earnings = read(tmp_path, "fundamentals/ORVN.csv")["reported_eps"]
     day = source_server.bars["ORVN"].index[source_server.bars["ORVN"].index > MIDDLE][5]
-    for ticker in TICKERS:  # what stood there before the split, on the market's own numbers
-        bars = source_server.bars[ticker]
-        source_server.bars[ticker] = bars.copy()
     split_later(source_server, "ORVN", day, 4)
     done = fetch_into("yahoo")
     assert [note for note in done.notes if "bars/ORVN.csv: a split since 2017-06-30" in note and "sec again" in note]

@@ -18,7 +18,7 @@ from xml.etree.ElementTree import ParseError
 
 KEPT = "what was fetched is kept, give the same command again to go on"
 _BUSY_TEXT = re.compile(r"too many requests|rate limit|pacing violation", re.IGNORECASE)
-_TIMEOUT = re.compile(r"timed? ?out", re.IGNORECASE)
+_TIMEOUT = re.compile(r"timed? ?out|bytes missing|incomplete ?read", re.IGNORECASE)
 _TROUBLE = (500, 502, 503, 504)
 
 
@@ -53,14 +53,19 @@ def translated(error: BaseException, source: str, keys: Iterable[str] = ()) -> S
     if status in _TROUBLE:
         return Busy(f"{source} is in trouble ({status})", seconds_to_wait(headers))
     if any(_is_no_data(one) for one in _chain(error)):
-        what = "answered with something that is not data, perhaps an HTML page that says why"
-        return SourceError(f"{source} {what}; open the service in a browser, or try again later")
+        return no_data(source)
     if any(_is_timeout(one) for one in _chain(error)):
-        return SourceError(f"{source} did not finish its answer in time; try again later")
+        return SourceError(f"{source} did not finish its answer; try again later")
     if any(_is_unreachable(one) for one in _chain(error)):
         return SourceError(f"{source} cannot be reached ({words}); check the network, {KEPT}", fatal=True)
     known = words if isinstance(error, (ValueError, OSError, RuntimeError)) else f"{type(error).__name__}: {words}"
     return SourceError(f"{source} failed: {known}" + (f" ({status})" if status and str(status) not in words else ""))
+
+
+def no_data(source: str) -> SourceError:
+    """What to say of an answer that holds no data."""
+    what = "answered with something that is not data, perhaps an HTML page that says why"
+    return SourceError(f"{source} {what}; open the service in a browser, or try again later")
 
 
 def without_keys(text: str, keys: Iterable[str]) -> str:

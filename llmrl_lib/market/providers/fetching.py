@@ -68,13 +68,21 @@ def fetch(
         if per_ticker and not wanted:
             raise SourceError("no tickers: give --tickers, or a folder whose dataset.toml names some", fatal=True)
         done = Fetched(source.name)
-        with source.open() as session:
-            for table in source.tables:
-                for ticker in wanted if table in per_ticker else [None]:
+        places = [(table, ticker) for table in source.tables for ticker in (wanted if table in per_ticker else [None])]
+        fatal: SourceError | None = None
+        try:
+            with source.open() as session:
+                for table, ticker in places:
                     ask = Wanted(table, ticker, start, end, ledger.splits(ticker) if ticker else None)
                     _tried(session, source, ask, ledger, done, now)
-        good = [ticker for ticker in wanted if not _all_failed(ticker, per_ticker, done)]
+        except SourceError as error:  # of no use to go on; what is there already can be used all the same
+            if not done.rows:
+                raise
+            fatal = error
+        good = [one for one in wanted if not per_ticker or any(f"{table}/{one}.csv" in done.rows for table in per_ticker)]
         done.notes += describe(folder, good, start, end, split)
+        if fatal is not None:
+            raise fatal
         done.check = check_dataset(folder)
     return done
 
@@ -83,10 +91,6 @@ def last_day_over(now: datetime) -> pd.Timestamp:
     """The newest day that is over in every time zone at ``now``."""
     behind = pd.Timestamp(now).tz_convert("UTC").tz_localize(None) - pd.Timedelta(hours=HOURS_BEHIND)
     return (behind.normalize() - pd.Timedelta(days=1)).as_unit("us")
-
-
-def _all_failed(ticker: str, tables: list[str], done: Fetched) -> bool:
-    return bool(tables) and all(f"{table}/{ticker}.csv" in done.failures for table in tables)
 
 
 def _tried(session: Session, source: Source, ask: Wanted, ledger: Ledger, done: Fetched, now: datetime) -> None:
@@ -101,8 +105,9 @@ def _tried(session: Session, source: Source, ask: Wanted, ledger: Ledger, done: 
 
 def _fetched(session: Session, source: Source, ask: Wanted, ledger: Ledger, done: Fetched, now: datetime) -> None:
     old = held_rows(ledger.folder, ask.table, ask.ticker)
-    owners = _owners(ledger, ask, old)
-    held = None if old is None else ledger.held(ask.file, source.name)
+    if old is None:
+        ledger.forget(ask.file)
+    owners, held = _owners(ledger, ask, old), ledger.held(ask.file, source.name)
     if held and held[0] <= ask.start and held[1] >= ask.end:
         done.rows[ask.file] = 0
         return

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
-from llmrl_lib.market.providers.errors import SourceError, status_of
+from llmrl_lib.market.providers.errors import SourceError, no_data, status_of
 from llmrl_lib.market.providers.patience import patiently
 from llmrl_lib.market.providers.source import Part, Session, Source, Wanted
 
@@ -34,6 +34,7 @@ SERIES = {  # name in macro.csv: FRED's; the last one has not been there since t
 YIELDS = {"dgs10": "DGS10", "dgs2": "DGS2", "t10y2y": "T10Y2Y"}
 HISTORY = pd.DateOffset(years=2)  # before the first day: changes over a year need it
 TIMEOUT = 60.0  # seconds without a byte
+_ABOUT = ("frequency_short", "units", "seasonal_adjustment_short")
 Answer = TypeVar("Answer")
 
 
@@ -61,7 +62,7 @@ class _Fred:
 
     def _vintages(self, name: str, series: str, wanted: Wanted) -> pd.DataFrame:
         """Every release of every period, a row each, up to the last day."""
-        about = self._asked(series, lambda: self.client.get_series_info(series))
+        about = self._asked(series, lambda: dict(self.client.get_series_info(series)[list(_ABOUT)]))
         found = self._asked(series, lambda: self.client.get_series_all_releases(series))
         frame = pd.DataFrame(
             {
@@ -99,6 +100,8 @@ class _Fred:
                 if status_of(error) is None and "No data exists" in str(error):
                     raise SourceError(f"{TITLE} has nothing of {series}") from error
                 raise
+            except (KeyError, TypeError) as error:  # a page that happens to be well-formed
+                raise no_data(TITLE) from error
 
         return patiently(attempt, TITLE, (KEY,))
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.market.providers.errors import SourceError
+from llmrl_lib.market.providers.errors import SourceError, no_data
 from llmrl_lib.market.providers.patience import patiently
 from llmrl_lib.market.providers.source import Part, Session, Source, Wanted
 
@@ -71,7 +71,7 @@ class _Ivolatility:
         ask = self.client.setMethod(endpoint)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", self.client.EmptyResultWarning)  # said below, in our own words
-            found = patiently(lambda: ask(symbol=wanted.ticker, **span, **more), TITLE, (KEY,))
+            found = patiently(lambda: _answer(ask, symbol=wanted.ticker, **span, **more), TITLE, (KEY,))
         if not len(found) and not optional:
             said = found.attrs.get("status", {})
             why = said.get("message") or said.get("reason") or "unknown there, delisted, or without options then"
@@ -80,6 +80,13 @@ class _Ivolatility:
             names = ", ".join(map(str, found.columns[:8]))
             raise SourceError(f"{TITLE} answered {endpoint} without {column!r} ({names}); has its format changed?")
         return found
+
+
+def _answer(ask: Callable[..., pd.DataFrame], **query: Any) -> pd.DataFrame:
+    try:
+        return ask(**query)
+    except NotImplementedError as error:  # a kind of content that the client does not know, such as a page
+        raise no_data(TITLE) from error
 
 
 def skew(surface: pd.DataFrame) -> pd.Series:

@@ -43,6 +43,11 @@ class Ledger:
         told = self.files.get(f"bars/{ticker}.csv", {}).get("splits")
         return None if told is None else {pd.Timestamp(day): ratio for day, ratio in told.items()}
 
+    def forget(self, file: str) -> None:
+        """What was said of a file that is no longer there; how it was fetched stays on record."""
+        if entry := self.files.get(file):
+            self.files[file] = {"fetches": entry["fetches"]} if "fetches" in entry else {}
+
     def claim(self, file: str, parts: Mapping[str, str]) -> None:
         """Write down, before a table is replaced, which source fills which of its parts."""
         self.files.setdefault(file, {}).setdefault("filled", {}).update(parts)

@@ -134,6 +134,6 @@ SEC = Source(
     open=_opened,
     terms="public domain, at most 10 requests a second: https://www.sec.gov/os/webmaster-faq#developers",
     tables=("fundamentals",),
-    keys={KEY: 'your name and mail address ("Ada Byron ada@example.org"), which the SEC asks of every program'},
+    keys={KEY: 'your name and mail address ("Your Name you@example.org"), which the SEC wants of every program,'},
     whole=("fundamentals",),
 )

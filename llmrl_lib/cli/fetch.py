@@ -21,7 +21,8 @@ def fetch(
     out: Annotated[Path, typer.Option(help="Folder of a dataset: a new one, or one to continue.")],
     start: Annotated[datetime, typer.Option(help="First day.", formats=["%Y-%m-%d"])],
     end: Annotated[
-        datetime | None, typer.Option(help="Last day, included; by default the last one that is over.", formats=["%Y-%m-%d"])
+        datetime | None,
+        typer.Option(help="Last day, included; by default the last one that is over.", formats=["%Y-%m-%d"]),
     ] = None,
     tickers: Annotated[str, typer.Option(help="Tickers, by commas; by default those of the folder.")] = "",
     split: Annotated[

@@ -20,7 +20,7 @@ from llmrl_lib.market.providers import SOURCES, Fetched, fetch, patience
 from llmrl_lib.market.synthetic import simulate
 from llmrl_lib.market.synthetic.market import Market
 
-FIRST, LAST = pd.Timestamp("2016-01-04"), pd.Timestamp("2018-06-29")
+FIRST, LAST = pd.Timestamp("2016-09-01"), pd.Timestamp("2018-06-29")
 NOW = datetime.datetime(2018, 7, 2, 15, 0, tzinfo=UTC)  # a Monday: the newest day that is over everywhere is the Sunday
 TICKERS = ["ORVN", "KSTV"]
 FetchInto = Callable[..., Fetched]

@@ -1,4 +1,4 @@
-"""Five services on one loopback socket: Yahoo's charts, FRED, SEC EDGAR, Alpaca's news and iVolatility, in their documented shapes.
+"""Yahoo's charts, FRED, SEC EDGAR, Alpaca's news and iVolatility on one loopback socket, in their documented shapes.
 
 They serve an invented market, so that what was fetched can be compared with what there was. Tests change the market between
 two fetches, and set faults, which the next requests for data meet in order.
@@ -132,7 +132,7 @@ class SourceServer:
     def _chart(self, symbol: str, query: Mapping[str, str]) -> tuple[int, Any]:
         if symbol in LEVELS:
             level = self.indices[LEVELS[symbol]].dropna()
-            frame = pd.DataFrame({name: level for name in ("open", "high", "low", "close", "raw_close")}).assign(volume=0)
+            frame = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close", "raw_close"), level)).assign(volume=0)
         elif symbol in self.bars:
             frame = self.bars[symbol]
         else:
@@ -181,7 +181,9 @@ class SourceServer:
         if daily:
             level = self.indices[name.lower()]
             level = level[(level.index >= query["observation_start"]) & (level.index <= query["observation_end"])]
-            told = [(f"{day:%Y-%m-%d}",) * 2 + ("." if value != value else f"{value:.2f}",) for day, value in level.items()]
+            told = [
+                (f"{day:%Y-%m-%d}",) * 2 + ("." if value != value else f"{value:.2f}",) for day, value in level.items()
+            ]
         else:
             order = rows.sort_values(["period", "available_at"])
             days = zip(order["available_at"], order["period"], order["value"], strict=True)
@@ -194,7 +196,11 @@ class SourceServer:
 
     def _edgar(self, path: str, headers: Mapping[str, str]) -> Answer:
         if "@" not in headers.get("User-Agent", "") or self.wrong_keys:
-            return 403, "text/html", b"<html><body>Your Request Originates from an Undeclared Automated Tool</body></html>"
+            return (
+                403,
+                "text/html",
+                b"<html><body>Your Request Originates from an Undeclared Automated Tool</body></html>",
+            )
         name = {cik: name for name, cik in CIKS.items()}.get(int(path.rsplit("CIK", 1)[1].removesuffix(".json")))
         if name is None:
             return _json(404, {"message": "Not Found"})
@@ -208,7 +214,9 @@ class SourceServer:
             return _json(401, {"message": "unauthorized."})
         start, end = (pd.Timestamp(query[name]) for name in ("start", "end"))
         start, end = (one.tz_localize("UTC") if one.tzinfo is None else one for one in (start, end))
-        every = [one for one in self.articles.get(query["symbols"], []) if start <= pd.Timestamp(one["updated_at"]) <= end]
+        every = [
+            one for one in self.articles.get(query["symbols"], []) if start <= pd.Timestamp(one["updated_at"]) <= end
+        ]
         page = int(query.get("page_token") or 0)
         size = min(int(query.get("limit", 10)), self.page_size)
         chosen = every[page * size : (page + 1) * size]
@@ -331,7 +339,13 @@ def submissions(name: str, filings: list[dict[str, Any]]) -> dict[str, Any]:
         "acceptanceDateTime": [f"{one['accepted'].astimezone(UTC):%Y-%m-%dT%H:%M:%S.000Z}" for one in newest],
         "form": [one["form"] for one in newest],
     }
-    for key, value in {"act": "34", "fileNumber": "001-00001", "filmNumber": "1", "items": "", "core_type": "10-Q"}.items():
+    for key, value in {
+        "act": "34",
+        "fileNumber": "001-00001",
+        "filmNumber": "1",
+        "items": "",
+        "core_type": "10-Q",
+    }.items():
         recent[key] = [value] * len(newest)
     for key, number in {"size": 1000, "isXBRL": 1, "isInlineXBRL": 1}.items():
         recent[key] = [number] * len(newest)  # type: ignore[list-item]

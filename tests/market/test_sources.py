@@ -4,6 +4,7 @@ import json
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,8 @@ def test_fred_gives_yields_and_their_blanks(source_server: SourceServer, fetch_i
         same(indices[column], truth[column].round(2))
 
 
-def test_sec_gives_every_ratio_from_reported_items(
-    source_server: SourceServer, fetch_into: FetchInto, invented: Market, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_sec_gives_every_ratio_from_reported_items(fetch_into: FetchInto, invented: Market, tmp_path: Path) -> None:
     fetch_into("yahoo")
     done = fetch_into("sec")
     assert not done.failures
@@ -134,7 +134,7 @@ def test_a_restatement_is_a_new_row_with_its_own_day(
     source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
 ) -> None:
     filings = source_server.facts["ORVN"]
-    earlier, later = next((one, two) for one, two in zip(filings[8:], filings[9:], strict=False) if one["form"] == "10-Q")
+    earlier, later = next((one, two) for one, two in pairwise(filings[8:]) if one["form"] == "10-Q")
     revenue = next(fact for fact in earlier["facts"] if fact[0].startswith("Revenue"))
     later["facts"].append((*revenue[:3], revenue[3] * 0.9))
     fetch_into("sec")
@@ -180,9 +180,8 @@ def test_a_headline_that_was_changed_counts_from_the_change_on(
     assert found.loc[found["headline"] == "ORVN: corrected", "available_at"].tolist() == [pd.Timestamp("2018-03-05")]
 
 
-def test_ivolatility_gives_volatilities_and_skew(
-    source_server: SourceServer, fetch_into: FetchInto, invented: Market, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_ivolatility_gives_volatilities_and_skew(fetch_into: FetchInto, invented: Market, tmp_path: Path) -> None:
     assert not fetch_into("ivolatility").failures
     for ticker in TICKERS:
         found, truth = read(tmp_path, f"options/{ticker}.csv"), invented.options[ticker]
@@ -248,9 +247,8 @@ def test_the_record_tells_source_query_time_and_terms_and_no_key(assembled: Path
             assert not [key for key in KEYS.values() if key in content], file
 
 
-def test_no_key_reaches_a_log(
-    source_server: SourceServer, fetch_into: FetchInto, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_no_key_reaches_a_log(fetch_into: FetchInto, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     for source in ("fred", "sec", "alpaca", "ivolatility"):
         fetch_into(source, ["ORVN"])
@@ -334,8 +332,11 @@ def test_a_dividend_between_two_fetches_rebases_the_adjusted_close(
     same(read(tmp_path, "bars/KSTV.csv")["close"], bars["close"])
 
 
+@pytest.mark.usefixtures("source_server", "gateway")
 def test_the_clock_and_the_zone_of_this_machine_change_nothing(
-    source_server: SourceServer, gateway: GatewayDouble, fetch_into: FetchInto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetch_into: FetchInto,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written: list[dict[str, bytes]] = []
     try:
@@ -362,16 +363,16 @@ def test_a_day_that_is_not_over_everywhere_is_left_out() -> None:
     assert last_day_over(late) == pd.Timestamp("2018-07-02")
 
 
-def test_the_running_day_is_not_fetched(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_the_running_day_is_not_fetched(fetch_into: FetchInto, tmp_path: Path) -> None:
     day = pd.Timestamp("2018-06-27")
     now = datetime(2018, 6, 27, 21, 0, tzinfo=UTC)
     fetch_into("yahoo", ["ORVN"], end=LAST, now=now)
     assert read(tmp_path, "bars/ORVN.csv")["date"].max() == day - pd.Timedelta(days=1)
 
 
-def test_a_new_folder_is_described_and_an_old_one_keeps_its_words(
-    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_a_new_folder_is_described_and_an_old_one_keeps_its_words(fetch_into: FetchInto, tmp_path: Path) -> None:
     done = fetch_into("yahoo", ["ORVN"], end=MIDDLE, split=pd.Timestamp("2017-01-03"))
     assert done.check is not None
     assert done.check.ok
@@ -386,7 +387,8 @@ def test_a_new_folder_is_described_and_an_old_one_keeps_its_words(
     assert any("move end under [benchmark]" in note for note in done.notes)
 
 
-def test_your_own_file_is_left_as_it_is(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_your_own_file_is_left_as_it_is(fetch_into: FetchInto, tmp_path: Path) -> None:
     fetch_into("yahoo", ["KSTV"])
     mine = (tmp_path / "market" / "bars" / "KSTV.csv").read_text().replace("KSTV", "ORVN")
     (tmp_path / "market" / "bars" / "ORVN.csv").write_text(mine)

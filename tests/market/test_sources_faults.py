@@ -27,8 +27,15 @@ FIRST_FILE = {
     "alpaca": "news/ORVN.csv",
     "ivolatility": "options/ORVN.csv",
 }
-NEXT_FILE = {name: "indices.csv" if name == "fred" else file.replace("ORVN", "KSTV") for name, file in FIRST_FILE.items()}
-KEYED = {"fred": "FRED_API_KEY", "alpaca": "APCA_API_SECRET_KEY", "ivolatility": "IVOL_API_KEY", "sec": "EDGAR_IDENTITY"}
+NEXT_FILE = {
+    name: "indices.csv" if name == "fred" else file.replace("ORVN", "KSTV") for name, file in FIRST_FILE.items()
+}
+KEYED = {
+    "fred": "FRED_API_KEY",
+    "alpaca": "APCA_API_SECRET_KEY",
+    "ivolatility": "IVOL_API_KEY",
+    "sec": "EDGAR_IDENTITY",
+}
 
 
 def attempts(source: str) -> int:
@@ -61,7 +68,9 @@ def test_a_client_that_is_not_installed(
 
 
 @pytest.mark.parametrize("source", list(KEYED))
-def test_no_key(source: str, source_server: SourceServer, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key(
+    source: str, source_server: SourceServer, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(KEYED[source])
     with pytest.raises(SourceError, match=KEYED[source]) as caught:
         fetch_into(source)
@@ -123,7 +132,9 @@ def test_a_source_that_is_closed_for_the_day_keeps_what_was_fetched(
     before = {file: (tmp_path / "market" / file).read_bytes() for file in written(tmp_path / "market")}
     kind = "429_xml_for_long" if source == "fred" else "429_for_long"
     source_server.faults = [kind] * attempts(source)
-    with pytest.raises(SourceError, match="left alone for 86400 seconds; after that, what was fetched is kept") as caught:
+    with pytest.raises(
+        SourceError, match="left alone for 86400 seconds; after that, what was fetched is kept"
+    ) as caught:
         fetch_into(source, ["ORVN"], start=FIRST - pd.Timedelta(days=1))
     sentence(caught.value)
     assert {file: (tmp_path / "market" / file).read_bytes() for file in before} == before
@@ -156,9 +167,7 @@ def test_an_answer_that_never_ends(
     assert NEXT_FILE[source] in done.rows
 
 
-def test_pages_that_lead_in_a_circle(
-    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
-) -> None:
+def test_pages_that_lead_in_a_circle(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
     source_server.next_token = lambda page, more: str((page + 1) % 3)  # noqa: ARG005
     done = fetch_into("alpaca", ["ORVN"])
     assert "lead in a circle" in sentence(done.failures["news/ORVN.csv"])
@@ -175,9 +184,8 @@ def test_pages_that_do_not_end(
 
 
 @pytest.mark.parametrize("source", ["yahoo", "sec", "ivolatility"])
-def test_an_unknown_ticker_fails_alone(
-    source: str, source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_an_unknown_ticker_fails_alone(source: str, fetch_into: FetchInto, tmp_path: Path) -> None:
     done = fetch_into(source, ["ORVN", "QQXZ", "KSTV"])
     table = SOURCES[source].tables[0]
     assert list(done.failures) == [f"{table}/QQXZ.csv"]
@@ -188,15 +196,14 @@ def test_an_unknown_ticker_fails_alone(
     assert "QQXZ" not in (tmp_path / "market" / "dataset.toml").read_text()
 
 
-def test_a_ticker_without_news_has_none(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_a_ticker_without_news_has_none(fetch_into: FetchInto, tmp_path: Path) -> None:
     done = fetch_into("alpaca", ["QQXZ"])
     assert any("no news from" in note for note in done.notes)
     assert (tmp_path / "market" / "news" / "QQXZ.csv").read_text() == "available_at,headline,summary,source\n"
 
 
-def test_a_delisted_ticker_keeps_the_days_it_had(
-    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
-) -> None:
+def test_a_delisted_ticker_keeps_the_days_it_had(source_server: SourceServer, fetch_into: FetchInto) -> None:
     source_server.bars["KSTV"] = source_server.bars["KSTV"].loc[:"2018-03-29"]
     done = fetch_into("yahoo")
     assert not done.failures
@@ -242,14 +249,15 @@ def test_rows_that_a_dataset_refuses_leave_the_old_file(
     fetch_into("yahoo", end=pd.Timestamp("2017-06-30"))
     before = (tmp_path / "market" / "bars" / "ORVN.csv").read_bytes()
     bars = source_server.bars["ORVN"]
-    bars.loc["2017-07-05", ["high", "low"]] = bars.loc["2017-07-05", ["low", "high"]].to_numpy() + [0.0, 1.0]
+    bars.loc["2017-07-05", "high"] = bars.loc["2017-07-05", "low"] - 1.0
     done = fetch_into("yahoo")
     assert re.search(r"stays as it was: bars/ORVN\.csv line \d+: high .* below low", done.failures["bars/ORVN.csv"])
     assert (tmp_path / "market" / "bars" / "ORVN.csv").read_bytes() == before
     assert done.rows["bars/KSTV.csv"] > 200
 
 
-def test_two_fetches_at_once_into_one_folder(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_two_fetches_at_once_into_one_folder(fetch_into: FetchInto, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from llmrl_lib.market.providers.writing import alone_in\n"
         "with alone_in(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
@@ -268,8 +276,9 @@ def test_two_fetches_at_once_into_one_folder(source_server: SourceServer, fetch_
     assert not fetch_into("yahoo").failures
 
 
+@pytest.mark.usefixtures("source_server")
 def test_a_full_disk_leaves_the_old_files(
-    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetch_into: FetchInto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch_into("yahoo", end=pd.Timestamp("2017-06-30"))
     before = {file: (tmp_path / "market" / file).read_bytes() for file in written(tmp_path / "market")}
@@ -279,15 +288,16 @@ def test_a_full_disk_leaves_the_old_files(
             raise OSError(errno.ENOSPC, "No space left on device")
 
         patch.setattr(writing.os, "fsync", full)
-        with pytest.raises(SourceError, match="the disk is full while writing .* free some space") as caught:
+        with pytest.raises(SourceError, match=r"the disk is full while writing .* free some space") as caught:
             fetch_into("yahoo")
     sentence(caught.value)
     assert {file: (tmp_path / "market" / file).read_bytes() for file in written(tmp_path / "market")} == before
     assert not fetch_into("yahoo").failures
 
 
+@pytest.mark.usefixtures("source_server")
 def test_an_end_at_any_moment_is_gone_on_from(
-    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fetch_into: FetchInto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fetch_into("yahoo").rows
     expected = (tmp_path / "market" / "bars" / "ORVN.csv").read_bytes()
@@ -312,17 +322,19 @@ def test_an_end_at_any_moment_is_gone_on_from(
                 fetch_into("yahoo")
         assert not fetch_into("yahoo").failures
         assert (tmp_path / "market" / "bars" / "ORVN.csv").read_bytes() == expected
-    assert whole["bars/ORVN.csv"] > 600
+    assert whole["bars/ORVN.csv"] > 400
 
 
-def test_a_damaged_record_is_said(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_a_damaged_record_is_said(fetch_into: FetchInto, tmp_path: Path) -> None:
     fetch_into("yahoo")
     (tmp_path / "market" / "sources.json").write_text("{")
     with pytest.raises(SourceError, match=r"sources\.json is damaged"):
         fetch_into("yahoo")
 
 
-def test_a_deleted_file_is_fetched_again(source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("source_server")
+def test_a_deleted_file_is_fetched_again(fetch_into: FetchInto, tmp_path: Path) -> None:
     fetch_into("ivolatility")
     file = tmp_path / "market" / "options" / "ORVN.csv"
     content = file.read_bytes()
@@ -342,8 +354,9 @@ def test_a_source_that_cannot_be_reached(source: str, source_server: SourceServe
     sentence(caught.value)
 
 
+@pytest.mark.usefixtures("gateway")
 def test_an_interactive_brokers_gateway_that_is_not_there(
-    gateway: GatewayDouble, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
+    fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IBKR_PORT", "9")
     with pytest.raises(SourceError, match=r"no TWS or IB Gateway answers at 127\.0\.0\.1:9; start it") as caught:
@@ -364,7 +377,11 @@ def test_an_interactive_brokers_gateway_that_is_not_there(
     ],
 )
 def test_what_interactive_brokers_refuses_fails_one_table(
-    fault: tuple[int, str] | str, said: str, gateway: GatewayDouble, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
+    fault: tuple[int, str] | str,
+    said: str,
+    gateway: GatewayDouble,
+    fetch_into: FetchInto,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ibkr, "TIMEOUT", 0.3 if fault == "silent" else 10.0)
     gateway.faults = [fault]
@@ -374,7 +391,8 @@ def test_what_interactive_brokers_refuses_fails_one_table(
     assert "bars/KSTV.csv" in done.rows
 
 
-def test_interactive_brokers_unknown_ticker_fails_alone(gateway: GatewayDouble, fetch_into: FetchInto) -> None:
+@pytest.mark.usefixtures("gateway")
+def test_interactive_brokers_unknown_ticker_fails_alone(fetch_into: FetchInto) -> None:
     done = fetch_into("ibkr", ["QQXZ", "KSTV"])
     assert set(done.failures) == {"bars/QQXZ.csv", "options/QQXZ.csv"}
     assert "No security definition" in sentence(done.failures["bars/QQXZ.csv"])
@@ -399,11 +417,12 @@ def test_no_client_is_imported_before_it_is_used() -> None:
         importlib.import_module(name)
 
 
-def test_the_command_fetches_checks_and_says_what_failed(source_server: SourceServer, tmp_path: Path) -> None:
-    words = ["data", "fetch", "--source", "yahoo", "--out", str(tmp_path / "made"), "--start", "2016-01-04"]
+@pytest.mark.usefixtures("source_server")
+def test_the_command_fetches_checks_and_says_what_failed(tmp_path: Path) -> None:
+    words = ["data", "fetch", "--source", "yahoo", "--out", str(tmp_path / "made"), "--start", "2016-09-01"]
     result = CliRunner().invoke(app, [*words, "--end", f"{LAST:%Y-%m-%d}", "--tickers", "ORVN, QQXZ"])
     assert result.exit_code == 1
-    assert "bars/ORVN.csv: +628 rows" in result.output
+    assert re.search(r"bars/ORVN\.csv: \+4\d\d rows", result.output)
     assert "The dataset can be used" in result.output
     assert result.stderr.startswith("llmrl: bars/QQXZ.csv: Yahoo Finance has no prices of QQXZ")
     again = CliRunner().invoke(app, [*words, "--end", f"{LAST:%Y-%m-%d}"])
@@ -416,11 +435,13 @@ def test_the_command_fetches_checks_and_says_what_failed(source_server: SourceSe
     [
         (["--source", "bloomberg"], "no source 'bloomberg'; there are yahoo, fred, sec, alpaca, ibkr, ivolatility"),
         (["--source", "yahoo"], "no tickers: give --tickers"),
-        (["--source", "yahoo", "--tickers", "A", "--end", "2015-01-01"], "start 2016-01-04 lies after 2015-01-01"),
+        (["--source", "yahoo", "--tickers", "A", "--end", "2015-01-01"], "start 2016-09-01 lies after 2015-01-01"),
     ],
 )
 def test_the_command_says_what_is_wrong(words: list[str], said: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["data", "fetch", *words, "--out", str(tmp_path / "made"), "--start", "2016-01-04"])
+    result = CliRunner().invoke(
+        app, ["data", "fetch", *words, "--out", str(tmp_path / "made"), "--start", "2016-09-01"]
+    )
     assert result.exit_code == 2
     assert said in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1

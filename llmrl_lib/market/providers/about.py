@@ -50,12 +50,12 @@ def describe(
     return notes
 
 
-def _new(
-    name: str, tickers: Sequence[str], start: pd.Timestamp, end: pd.Timestamp, split: pd.Timestamp | None
-) -> str:
+def _new(name: str, tickers: Sequence[str], start: pd.Timestamp, end: pd.Timestamp, split: pd.Timestamp | None) -> str:
     split = split or (start + (end - start) * _TRAINING).normalize()
     content = tomlkit.document()
-    content.add(tomlkit.comment("Filled by llmrl data fetch; sources.json says from where, when and under which terms."))
+    content.add(
+        tomlkit.comment("Filled by llmrl data fetch; sources.json says from where, when and under which terms.")
+    )
     content["name"] = name
     content["redistribution"] = "not without the leave of the sources: see the terms in sources.json"
     content["tickers"] = list(tickers)
@@ -72,5 +72,5 @@ def _with_tickers(path: Path, added: Sequence[str]) -> str:
     tickers = content["tickers"]
     if isinstance(tickers, dict):
         tickers = next(reversed(tickers.values()))
-    tickers.extend(added)  # type: ignore[union-attr]
+    tickers.extend(added)
     return tomlkit.dumps(content)

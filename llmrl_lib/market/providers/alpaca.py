@@ -10,6 +10,7 @@ import html
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -60,7 +61,7 @@ class _Alpaca:
         token: str | None = None
         for _ in range(MOST_PAGES):
             asked = {**fields, "limit": PAGE, "page_token": token}
-            page = patiently(lambda asked=asked: self.client.get("/news", asked), TITLE, KEYS)
+            page = patiently(partial(self.client.get, "/news", asked), TITLE, KEYS)
             if not isinstance(page, dict) or not isinstance(page.get("news"), list):
                 raise SourceError(f"{TITLE} answered with something that is not a page of news; try again later")
             yield page

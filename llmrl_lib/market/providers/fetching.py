@@ -79,7 +79,9 @@ def fetch(
             if not done.rows:
                 raise
             fatal = error
-        good = [one for one in wanted if not per_ticker or any(f"{table}/{one}.csv" in done.rows for table in per_ticker)]
+        good = [
+            one for one in wanted if not per_ticker or any(f"{table}/{one}.csv" in done.rows for table in per_ticker)
+        ]
         done.notes += describe(folder, good, start, end, split)
         if fatal is not None:
             raise fatal

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
@@ -80,7 +81,7 @@ class _Fred:
     def _yields(self, wanted: Wanted) -> Part:
         first, last = f"{wanted.start:%Y-%m-%d}", f"{wanted.end:%Y-%m-%d}"
         found = {
-            name: self._asked(series, lambda series=series: self.client.get_series(series, first, last))
+            name: self._asked(series, partial(self.client.get_series, series, first, last))
             for name, series in YIELDS.items()
         }
         frame = pd.DataFrame(found).rename_axis("date").dropna(how="all")

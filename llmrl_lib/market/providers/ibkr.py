@@ -6,7 +6,6 @@ bars are asked for whole each time. Volatilities come as shares of 1 a year and 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Iterator
@@ -83,11 +82,13 @@ class _Ibkr:
                 raise SourceError(f"{TITLE} does not let this account see {wanted.ticker} ({said})") from None
             raise SourceError(f"{TITLE} failed: {said} ({error.code})") from None
         if not bars:
-            raise SourceError(f"{TITLE} gave no {what} of {wanted.ticker} within {TIMEOUT:.0f} seconds; try again later")
+            raise SourceError(
+                f"{TITLE} gave no {what} of {wanted.ticker} within {TIMEOUT:.0f} seconds; try again later"
+            )
         return bars
 
 
-def _one_sided(days: pd.DatetimeIndex, both: str, what: str) -> tuple[str, ...]:
+def _one_sided(days: pd.Index, both: str, what: str) -> tuple[str, ...]:
     """What to say of days that only one of two answers has."""
     return (f"{len(days)} days are in only one of {both}, and are {what} ({days[0]:%Y-%m-%d})",) if len(days) else ()
 
@@ -116,7 +117,7 @@ def _opened() -> Iterator[Session]:
     client.RaiseRequestErrors = True
     try:
         client.connect(host, port, number, timeout=CONNECTING, readonly=True, fetchFields=StartupFetchNONE)
-    except (OSError, asyncio.TimeoutError) as error:
+    except (TimeoutError, OSError) as error:
         what = f"no TWS or IB Gateway answers at {host}:{port}"
         remedy = "start it, log in and allow API connections; IBKR_HOST, IBKR_PORT and IBKR_CLIENT_ID say where"
         raise SourceError(f"{what}; {remedy}", fatal=True) from error

@@ -63,9 +63,7 @@ class _Ivolatility:
         ]
         return pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
-    def _asked(
-        self, endpoint: str, wanted: Wanted, column: str, optional: bool = False, **more: Any
-    ) -> pd.DataFrame:
+    def _asked(self, endpoint: str, wanted: Wanted, column: str, optional: bool = False, **more: Any) -> pd.DataFrame:
         """The rows of an endpoint, which must have ``column``; SourceError when there is none."""
         span = {"from_": f"{wanted.start:%Y-%m-%d}", "to": f"{wanted.end:%Y-%m-%d}"}
         ask = self.client.setMethod(endpoint)

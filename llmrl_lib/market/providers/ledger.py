@@ -24,7 +24,10 @@ _NOTE = "What llmrl data fetch filled this folder from. Later fetches continue f
 
 @dataclass
 class Ledger:
-    """The record of a folder. ``files``: by file, ``filled`` (part: source), ``held`` (source: from, through), ``fetches``."""
+    """The record of a folder.
+
+    ``files`` has for each file ``filled`` (part: source), ``held`` (source: from, through), ``splits`` and ``fetches``.
+    """
 
     folder: Path
     files: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -63,14 +63,18 @@ class _Sec:
             try:
                 return ask()
             except CompanyNotFoundError as error:
-                raise SourceError(f"{TITLE} knows no company {wanted.ticker}: unknown there, or no longer listed") from error
+                raise SourceError(
+                    f"{TITLE} knows no company {wanted.ticker}: unknown there, or no longer listed"
+                ) from error
             except TooManyRequestsError as error:
                 wait = BLOCKED if error.retry_after is None else float(error.retry_after)
                 raise Busy(f"{TITLE} is asked too often (429)", wait) from error
             except Exception as error:
                 if status_of(error) == 403:
                     what = f"{TITLE} refuses to answer (403)"
-                    remedy = f"{KEY} must be your name and mail address; or it was asked too much in the last ten minutes"
+                    remedy = (
+                        f"{KEY} must be your name and mail address; or it was asked too much in the last ten minutes"
+                    )
                     raise SourceError(f"{what}: {remedy}", fatal=True) from error
                 raise
 

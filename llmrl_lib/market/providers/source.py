@@ -25,7 +25,9 @@ class Wanted:
     ticker: str | None
     start: pd.Timestamp
     end: pd.Timestamp
-    splits: Mapping[pd.Timestamp, float] | None = None  # of the ticker, where a source has told them: new shares for an old
+    splits: Mapping[pd.Timestamp, float] | None = (
+        None  # of the ticker, where a source has told them: new shares for an old
+    )
 
     @property
     def file(self) -> str:

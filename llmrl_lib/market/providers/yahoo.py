@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 TITLE = "Yahoo Finance"
 LEVELS = {"spx_close": "^GSPC", "ndx_close": "^NDX", "vix_close": "^VIX"}
 TIMEOUT = 30.0  # seconds for one answer
-_COLUMNS = {"Open": "open", "High": "high", "Low": "low", "Adj Close": "close", "Volume": "volume", "Close": "raw_close"}
+_COLUMNS = {
+    "Open": "open",
+    "High": "high",
+    "Low": "low",
+    "Adj Close": "close",
+    "Volume": "volume",
+    "Close": "raw_close",
+}
 _PRICES = ["open", "high", "low", "close", "raw_close"]
 
 
@@ -50,7 +57,7 @@ class _Yahoo:
             days = ", ".join(f"{day:%Y-%m-%d}" for day in bars.loc[~whole, "date"].head(3))
             notes.append(f"{int((~whole).sum())} days lack a price and are left out ({days})")
         ratios = found["Stock Splits"]
-        splits = {day: float(ratio) for day, ratio in ratios[ratios > 0.0].items()}
+        splits = {pd.Timestamp(day): float(ratio) for day, ratio in ratios[ratios > 0.0].items()}  # type: ignore[arg-type]
         return Part(bars[whole].reset_index(drop=True), _query(symbol, wanted), tuple(notes), splits)
 
     def _indices(self, wanted: Wanted) -> Part:
@@ -79,7 +86,9 @@ class _Yahoo:
         found = patiently(ask, TITLE)
         if not len(found):
             raise SourceError(f"{nothing}: unknown there, delisted, or not listed then")
-        days = pd.DatetimeIndex(found.index).tz_localize(None).normalize().astype("datetime64[us]")  # the exchange's clock
+        days = (
+            pd.DatetimeIndex(found.index).tz_localize(None).normalize().astype("datetime64[us]")
+        )  # the exchange's clock
         found = found.set_axis(days)
         found = found[(found.index >= wanted.start) & (found.index <= wanted.end)]
         return found[~found.index.duplicated()].replace([np.inf, -np.inf], np.nan)

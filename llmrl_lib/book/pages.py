@@ -21,7 +21,7 @@ from llmrl_lib.settings import Quirks, TdqnSettings
 LANGUAGE = ("language", "prompts", "prompt_examples", "strategies", "refinement", "uncertainty", "nano")
 METHOD = ("features", *LANGUAGE, "benchmark", "training", "metrics", "embedded_market", "hindsight")
 RECORDED = "recorded"
-USE = ("dataset_format", "profiles", "command_line", "api")
+USE = ("dataset_format", "sources", "profiles", "command_line", "api")
 
 
 def generated_pages(run: Run) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -216,6 +217,17 @@ def test_six_sources_make_one_dataset_that_gives_every_feature_its_tables_can(as
         assert absent == {"pmi_qoq", "pmi_yoy"}  # FRED has no PMI
         assert len(record.fields) == len(FIELDS)
         assert record.news
+
+
+def test_the_three_free_sources_give_as_many_fields_as_the_book_says(assembled: Path, tmp_path: Path) -> None:
+    for place in ("dataset.toml", "indices.csv", "macro.csv", "bars", "fundamentals"):
+        copy = shutil.copytree if (assembled / place).is_dir() else shutil.copy
+        copy(assembled / place, tmp_path / place)
+    dataset = ll.load_dataset(tmp_path)
+    record = ll.features(dataset, "ORVN", dataset.bars("ORVN").index[-3])
+    available = sum(field.value is not None for field in record.fields)
+    page = (Path(__file__).parents[2] / "book" / "sources.md").read_text()
+    assert f"give {available} of the {len(FIELDS)} [fields]" in page
 
 
 def test_the_assembled_dataset_passes_the_truncation_test(assembled: Path) -> None:

@@ -333,6 +333,21 @@ def test_a_split_between_two_fetches_rebases_all_prices_and_says_so(
     same(after.loc[filed_before, "reported_eps"].head(len(earnings)), earnings.head(int(filed_before.sum())) / 4, 1e-9)
 
 
+def test_reports_know_of_a_split_before_the_first_bar(
+    source_server: SourceServer, fetch_into: FetchInto, invented: Market, tmp_path: Path
+) -> None:
+    day = source_server.bars["ORVN"].index[100]
+    split_later(source_server, "ORVN", day, 4)
+    fetch_into("yahoo", start=MIDDLE)
+    fetch_into("sec", start=MIDDLE)
+    assert read(tmp_path, "bars/ORVN.csv")["date"].min() == MIDDLE
+    found = read(tmp_path, "fundamentals/ORVN.csv").set_index("available_at")["reported_eps"]
+    truth = invented.fundamentals["ORVN"].set_index("available_at")["reported_eps"][found.index]
+    before = found.index < day
+    assert before.sum() > 3
+    same(found[before], truth[before] / 4, 1e-5)
+
+
 def test_a_dividend_between_two_fetches_rebases_the_adjusted_close(
     source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
 ) -> None:
@@ -416,7 +431,9 @@ def test_the_services_of_the_tests_say_what_the_market_says(invented: Market) ->
     assert set(CIKS) == set(TICKERS)
 
 
-LIVE: dict[str, tuple[str, ...]] = {name: tuple(source.keys) for name, source in SOURCES.items()}
+LIVE: dict[str, tuple[str, ...]] = {name: tuple(source.keys) for name, source in SOURCES.items()} | {
+    "ibkr": ("IBKR_PORT",)
+}
 
 
 @pytest.mark.live

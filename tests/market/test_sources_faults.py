@@ -117,6 +117,17 @@ def test_too_many_requests_without_a_time_are_tried_again_and_then_given_up(
     sentence(caught.value)
 
 
+@pytest.mark.parametrize("source", ["yahoo", "fred", "alpaca", "ivolatility"])
+def test_a_service_in_trouble_is_asked_again(
+    source: str, source_server: SourceServer, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(patience.time, "sleep", waits.append)
+    source_server.faults = ["503"] * attempts(source)
+    assert not fetch_into(source, ["ORVN"]).failures
+    assert waits == [0.0]
+
+
 def test_the_sec_is_left_alone_at_once(source_server: SourceServer, fetch_into: FetchInto) -> None:
     source_server.faults = ["429_bare"]
     with pytest.raises(SourceError, match="left alone for 600 seconds"):
@@ -201,6 +212,14 @@ def test_a_ticker_without_news_has_none(fetch_into: FetchInto, tmp_path: Path) -
     done = fetch_into("alpaca", ["QQXZ"])
     assert any("no news from" in note for note in done.notes)
     assert (tmp_path / "market" / "news" / "QQXZ.csv").read_text() == "available_at,headline,summary,source\n"
+
+
+@pytest.mark.usefixtures("source_server")
+def test_a_ticker_without_bars_does_not_make_a_dataset_unusable(fetch_into: FetchInto) -> None:
+    fetch_into("yahoo")
+    done = fetch_into("alpaca", ["QQXZ"])
+    assert done.check is not None
+    assert done.check.ok
 
 
 def test_a_delisted_ticker_keeps_the_days_it_had(source_server: SourceServer, fetch_into: FetchInto) -> None:

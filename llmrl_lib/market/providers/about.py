@@ -13,6 +13,7 @@ from tomlkit.exceptions import TOMLKitError
 from llmrl_lib.market.description import FILE, read_description
 from llmrl_lib.market.providers.errors import SourceError
 from llmrl_lib.market.providers.writing import write_whole
+from llmrl_lib.market.tables import BARS
 
 _TRAINING = 0.75  # share of the days that come before the split of a new folder
 
@@ -32,7 +33,7 @@ def listed_tickers(folder: Path) -> tuple[str, ...]:
 def describe(
     folder: Path, tickers: Sequence[str], start: pd.Timestamp, end: pd.Timestamp, split: pd.Timestamp | None
 ) -> list[str]:
-    """Write or extend ``dataset.toml``; what the user should know about it."""
+    """Write ``dataset.toml`` for ``tickers``, or add to it those that have bars; what the user should know about it."""
     path = folder / FILE
     if not path.is_file():
         if not tickers:
@@ -40,7 +41,8 @@ def describe(
         write_whole(path, _new(folder.resolve().name, tickers, start, end, split))
         return []
     about = read_description(folder)
-    added = [ticker for ticker in tickers if ticker not in about.tickers]
+    barred = {file.name.removesuffix(".gz").removesuffix(".csv") for file in (folder / BARS.name).glob("*.csv*")}
+    added = [ticker for ticker in tickers if ticker not in about.tickers and ticker in barred]
     notes = []
     if added:
         write_whole(path, _with_tickers(path, added))

@@ -79,10 +79,10 @@ def fetch(
             if not done.rows:
                 raise
             fatal = error
-        good = [
-            one for one in wanted if not per_ticker or any(f"{table}/{one}.csv" in done.rows for table in per_ticker)
+        found = [
+            one for one in wanted if not per_ticker or any(f"{name}/{one}.csv" in done.rows for name in per_ticker)
         ]
-        done.notes += describe(folder, good, start, end, split)
+        done.notes += describe(folder, found, start, end, split)
         if fatal is not None:
             raise fatal
         done.check = check_dataset(folder)
@@ -121,7 +121,7 @@ def _fetched(session: Session, source: Source, ask: Wanted, ledger: Ledger, done
     whole = ask.table in source.whole
     if ask.table == "bars" and old is not None and held and (what := rebased(old, part.frame)):
         if span.start > held[0]:
-            part = session.fetch(replace(span, start=min(held[0], ask.start), end=max(held[1], ask.end)))
+            part = session.fetch(replace(ask, start=min(held[0], ask.start), end=max(held[1], ask.end)))
         done.notes.append(_rebased(ask, what, held))
         whole = True
     parts = [one for one in parts_of(ask.table, part.frame) if owners.get(one, source.name) == source.name]
@@ -136,7 +136,7 @@ def _fetched(session: Session, source: Source, ask: Wanted, ledger: Ledger, done
     table = extended(ask.table, old, new, parts, whole)
     ledger.claim(ask.file, dict.fromkeys(parts, source.name))
     put_table(ledger.folder, ask.table, ask.ticker, table)
-    ledger.record(span, source, _with_splits(part, ledger, ask, whole), len(table), now)
+    ledger.record(span, source, _with_splits(part, ledger, ask), len(table), now)
     done.rows[ask.file] = len(table) - (0 if old is None else len(old))
 
 
@@ -155,7 +155,7 @@ def _span(ask: Wanted, held: tuple[pd.Timestamp, pd.Timestamp] | None, whole: bo
         return ask
     if whole or ask.start < held[0]:
         return replace(ask, start=min(ask.start, held[0]), end=max(ask.end, held[1]))
-    return replace(ask, start=max(held[0], held[1] - OVERLAP))
+    return replace(ask, start=max(held[0], held[1] - OVERLAP), continued=True)
 
 
 def _rebased(ask: Wanted, what: str, held: tuple[pd.Timestamp, pd.Timestamp]) -> str:
@@ -164,8 +164,8 @@ def _rebased(ask: Wanted, what: str, held: tuple[pd.Timestamp, pd.Timestamp]) ->
     return note + more
 
 
-def _with_splits(part: Part, ledger: Ledger, ask: Wanted, whole: bool) -> Part:
-    """The part with the splits that earlier fetches told, unless it covers them itself."""
-    if part.splits is None or ask.ticker is None or whole:
+def _with_splits(part: Part, ledger: Ledger, ask: Wanted) -> Part:
+    """The part with the splits that earlier fetches told as well."""
+    if part.splits is None or ask.ticker is None:
         return part
     return replace(part, splits={**(ledger.splits(ask.ticker) or {}), **part.splits})

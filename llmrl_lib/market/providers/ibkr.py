@@ -64,7 +64,8 @@ class _Ibkr:
         frame = pd.DataFrame(rows, columns=["date", "open", "high", "low", "close", "volume"]).set_index("date")
         frame.index = pd.DatetimeIndex(frame.index).astype("datetime64[us]")
         frame = frame[(frame.index >= wanted.start) & (frame.index <= wanted.end)]
-        return frame[~frame.index.duplicated()].assign(volume=frame["volume"].where(frame["volume"] >= 0.0))
+        frame = frame[~frame.index.duplicated()]
+        return frame.assign(volume=frame["volume"].where(frame["volume"] >= 0.0))
 
     def _history(self, contract: Any, what: str, duration: str, wanted: Wanted) -> Any:
         from ib_async.wrapper import RequestError

@@ -25,9 +25,8 @@ class Wanted:
     ticker: str | None
     start: pd.Timestamp
     end: pd.Timestamp
-    splits: Mapping[pd.Timestamp, float] | None = (
-        None  # of the ticker, where a source has told them: new shares for an old
-    )
+    splits: Mapping[pd.Timestamp, float] | None = None  # new shares for an old one, where a source has told them
+    continued: bool = False  # the days before ``start`` have been fetched already
 
     @property
     def file(self) -> str:

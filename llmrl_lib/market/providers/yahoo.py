@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 TITLE = "Yahoo Finance"
 LEVELS = {"spx_close": "^GSPC", "ndx_close": "^NDX", "vix_close": "^VIX"}
 TIMEOUT = 30.0  # seconds for one answer
+REPORTS = pd.DateOffset(years=2)  # before the first day: reports from then on need to know of splits
 _COLUMNS = {
     "Open": "open",
     "High": "high",
@@ -48,8 +50,12 @@ class _Yahoo:
 
     def _bars(self, wanted: Wanted, ticker: str) -> Part:
         symbol = yahoo_symbol(ticker)
-        found = self._history(symbol, wanted)
+        longer = wanted if wanted.continued else replace(wanted, start=wanted.start - REPORTS)
+        found = self._history(symbol, longer)
         bars = found.rename(columns=_COLUMNS)[list(_COLUMNS.values())].rename_axis("date").reset_index()
+        bars = bars[bars["date"] >= wanted.start].reset_index(drop=True)
+        if not len(bars):
+            raise SourceError(_nothing(symbol, wanted))
         bars[_PRICES] = bars[_PRICES].round(6)
         whole = bars[_PRICES].notna().all(axis=1)
         notes = []
@@ -69,10 +75,12 @@ class _Yahoo:
 
     def _history(self, symbol: str, wanted: Wanted) -> pd.DataFrame:
         """Daily rows by the exchange's own date; SourceError when there is none."""
+        from yfinance.data import YfData
+
         span = {"start": f"{wanted.start:%Y-%m-%d}", "end": f"{wanted.end + pd.Timedelta(days=1):%Y-%m-%d}"}
-        nothing = f"{TITLE} has no prices of {symbol} from {wanted.start:%Y-%m-%d} to {wanted.end:%Y-%m-%d}"
 
         def ask() -> pd.DataFrame:
+            YfData.cache_get.cache_clear()  # else a failure, or prices from before a split, would be answered again
             try:
                 ticker = self.client.Ticker(symbol, session=self.session)
                 return ticker.history(**span, interval="1d", auto_adjust=False, actions=True, timeout=TIMEOUT)
@@ -80,15 +88,17 @@ class _Yahoo:
                 raise Busy(f"{TITLE} is asked too often (429)", seconds_to_wait(self.session.said)) from error
             except Exception as error:
                 if _is_unknown(error):
-                    raise SourceError(f"{nothing}: unknown there, delisted, or not listed then") from error
+                    raise SourceError(_nothing(symbol, wanted)) from error
+                if self.session.status >= 500:
+                    wait = seconds_to_wait(self.session.said)
+                    raise Busy(f"{TITLE} is in trouble ({self.session.status})", wait) from error
                 raise
 
         found = patiently(ask, TITLE)
         if not len(found):
-            raise SourceError(f"{nothing}: unknown there, delisted, or not listed then")
-        days = (
-            pd.DatetimeIndex(found.index).tz_localize(None).normalize().astype("datetime64[us]")
-        )  # the exchange's clock
+            raise SourceError(_nothing(symbol, wanted))
+        by_exchange = pd.DatetimeIndex(found.index).tz_localize(None)  # its own clock, not ours
+        days = by_exchange.normalize().astype("datetime64[us]")
         found = found.set_axis(days)
         found = found[(found.index >= wanted.start) & (found.index <= wanted.end)]
         return found[~found.index.duplicated()].replace([np.inf, -np.inf], np.nan)
@@ -97,6 +107,11 @@ class _Yahoo:
 def yahoo_symbol(ticker: str) -> str:
     """Yahoo's name of a ticker: a class of shares after a hyphen (BRK.B is BRK-B), exchanges after a dot (6758.T)."""
     return re.sub(r"^([A-Z]+)[. /]([ABC])$", r"\1-\2", ticker)
+
+
+def _nothing(symbol: str, wanted: Wanted) -> str:
+    span = f"from {wanted.start:%Y-%m-%d} to {wanted.end:%Y-%m-%d}"
+    return f"{TITLE} has no prices of {symbol} {span}: unknown there, delisted, or not listed then"
 
 
 def _is_unknown(error: BaseException) -> bool:
@@ -113,19 +128,20 @@ def _query(symbol: str, wanted: Wanted) -> dict[str, Any]:
 def _opened() -> Iterator[Session]:
     import yfinance
     from curl_cffi.requests import Session as Carrier
-    from yfinance.data import YfData
 
     class Attentive(Carrier):
-        """Remembers the headers of the last answer: yfinance keeps from us how long Yahoo wants to be left alone."""
+        """Remembers status and headers of the last answer: yfinance reads a page of excuses as if it were data."""
+
+        status = 0
 
         said: Mapping[str, Any] = MappingProxyType({})
 
         def request(self, *words: Any, **more: Any) -> Any:
+            self.status, self.said = 0, MappingProxyType({})
             answer = super().request(*words, **more)
-            self.said = answer.headers
+            self.status, self.said = answer.status_code, answer.headers
             return answer
 
-    YfData.cache_get.cache_clear()  # of this process: a split since the last fetch changes old answers
     debug = yfinance.config.debug
     before = debug.hide_exceptions
     debug.hide_exceptions = False

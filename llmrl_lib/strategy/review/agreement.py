@@ -6,6 +6,8 @@ gives. With themselves: the case that they saw twice.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import krippendorff
 import numpy as np
 import pandas as pd
@@ -15,9 +17,10 @@ from llmrl_lib.strategy.review.rubric import DIMENSIONS, SCORES, SIDES
 from llmrl_lib.strategy.review.scores import first_showings, matrix
 
 ALPHA_DRAWS = DRAWS // 4
+Level = Literal["nominal", "ordinal"]
 
 
-def alpha_of(values: np.ndarray, level: str = "ordinal", draws: int = ALPHA_DRAWS, seed: int = 0) -> Estimate:
+def alpha_of(values: np.ndarray, level: Level = "ordinal", draws: int = ALPHA_DRAWS, seed: int = 0) -> Estimate:
     """Krippendorff's alpha of `values` (reviewers, cases; NaN where there is none) with a bootstrap interval over cases.
 
     Cases alone are resampled: a reviewer drawn twice would agree with their own copy. NaN with fewer than two ratings of any
@@ -83,7 +86,7 @@ def with_oneself(answers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _alpha(counts: np.ndarray, domain: np.ndarray, level: str) -> float:
+def _alpha(counts: np.ndarray, domain: np.ndarray, level: Level) -> float:
     """NaN where the package has nothing to go by: no pairable ratings, or one value alone."""
     paired = counts[counts.sum(1) > 1]
     used = paired.sum(0) > 0

@@ -67,7 +67,7 @@ class Sheet:
 
 
 def read_sheet(study: Study, path: str | Path) -> Sheet:
-    """The answers in a file. Raises ReviewError, naming the file and what is wrong, for all that is no whole set of answers."""
+    """The answers in a file. Raises ReviewError, naming file and reason, for all that is no whole set of answers."""
     place = Path(path)
     try:
         if place.stat().st_size > LARGEST:
@@ -83,9 +83,13 @@ def sheet_of(study: Study, content: bytes) -> Sheet:
     """The answers in the bytes of a file; ReviewError without a file's name for all that is no whole set of answers."""
     found = _object(_json(content), _FILE, "the file")
     if found["format"] != FORMAT:
-        _refuse(f"format is {_short(found['format'])}, not {FORMAT!r}; it is another kind of file, or of another version")
+        _refuse(
+            f"format is {_short(found['format'])}, not {FORMAT!r}; it is another kind of file, or of another version"
+        )
     if found["checksum"] != _checksum({name: value for name, value in found.items() if name != "checksum"}):
-        _refuse("its checksum does not fit its content: it was changed after it was saved; ask for the file as it was saved")
+        _refuse(
+            "its checksum does not fit its content: it was changed after it was saved; ask for the file as it was saved"
+        )
     if found["study"] != study.id:
         _refuse(f"it answers study {_short(found['study'])}, and this is study {study.id}")
     reviewer, simulated = found["reviewer"], found["simulated"]
@@ -120,14 +124,19 @@ def _answers(given: Any, order: Sequence[str]) -> tuple[Answer, ...]:
         item = _object(one, _ANSWER, where)
         if number > len(order) or item["case"] != order[number - 1]:
             _refuse(f"{where} is of case {_short(item['case'])}, which does not come at this place")
+        rationale, fidelity, safety = (
+            _whole(item[name], SCORES[0], SCORES[-1], f"{where}, {name}") for name in DIMENSIONS
+        )
         made.append(
             Answer(
-                item["case"],
-                _among(item["side"], SIDES, f"{where}, side"),
-                _whole(item["confidence"], min(CONFIDENCES), max(CONFIDENCES), f"{where}, confidence"),
-                *(_whole(item[name], SCORES[0], SCORES[-1], f"{where}, {name}") for name in DIMENSIONS),
-                _comment(item["comment"], where),
-                _whole(item["seconds"], 0, MOST_SECONDS, f"{where}, seconds"),
+                case=item["case"],
+                side=_among(item["side"], SIDES, f"{where}, side"),
+                confidence=_whole(item["confidence"], min(CONFIDENCES), max(CONFIDENCES), f"{where}, confidence"),
+                rationale=rationale,
+                fidelity=fidelity,
+                safety=safety,
+                comment=_comment(item["comment"], where),
+                seconds=_whole(item["seconds"], 0, MOST_SECONDS, f"{where}, seconds"),
             )
         )
     if len(made) < len(order):

@@ -18,13 +18,13 @@ _TOLERANCE = 1e-9
 def hit_rates(answers: pd.DataFrame) -> pd.DataFrame:
     """Rows reviewers, model and difference: rate, low, high (95%), count of predictions whose outcome is known.
 
-    On the model's cases, first showings: the share of the own predictions, made before the model's was seen, on whose side the
-    outcome lies. The model's is that of its sides on the same cases, each weighted by how many reviewers saw it.
+    On the model's cases, first showings: the share of the own predictions, made before the model's was seen, on whose side
+    the outcome lies. The model's is that of its sides on the same cases, each weighted by how many reviewers saw it.
     """
     first = first_showings(answers)
     known = first[first["right_side"].notna()]
     if not len(known):
-        return _estimates({name: UNKNOWN for name in ("reviewers", "model", "difference")}, "rate")
+        return _estimates(dict.fromkeys(("reviewers", "model", "difference"), UNKNOWN), "rate")
     own = matrix(known.assign(hit=known["own_side"] == known["right_side"]), "hit")
     model = matrix(known.assign(hit=known["side"] == known["right_side"]), "hit")
     found = {"reviewers": own, "model": model, "difference": own - model}
@@ -65,7 +65,7 @@ def agreement_effect(answers: pd.DataFrame) -> pd.DataFrame:
     """
     first = first_showings(answers)
     if not len(first):
-        return _estimates({name: UNKNOWN for name in (*DIMENSIONS, ALL)}, "effect")
+        return _estimates(dict.fromkeys((*DIMENSIONS, ALL), UNKNOWN), "effect")
     rated = first.assign(**{ALL: first[list(DIMENSIONS)].mean(axis=1)})
     agrees = matrix(rated, "agrees")
     found = {}

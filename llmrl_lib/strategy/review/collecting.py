@@ -48,17 +48,21 @@ def collect(study: Study, files: Iterable[str | Path], simulated: bool = False) 
     """
     sheets: dict[str, Sheet] = {}
     refused = []
-    for file in sorted(map(Path, files)):
+    for path in sorted(map(Path, files)):
         try:
-            sheets[str(file)] = _of_kind(read_sheet(study, file), simulated)
+            sheets[str(path)] = _of_kind(read_sheet(study, path), simulated)
         except ReviewError as error:
-            refused.append(Refused(str(file), str(error)))
+            refused.append(Refused(str(path), str(error)))
     for name, own in _by_reviewer(sheets).items():
         first = sheets[own[0]]
         for file in own[1:] if all(sheets[other] == first for other in own) else own:
             others = ", ".join(Path(other).name for other in own if other != file)
             same = sheets[file] == first and file != own[0] and all(sheets[other] == first for other in own)
-            why = f"is a copy of {Path(own[0]).name}" if same else f"{name} has other answers in {others}; keep one of them"
+            why = (
+                f"is a copy of {Path(own[0]).name}"
+                if same
+                else f"{name} has other answers in {others}; keep one of them"
+            )
             refused.append(Refused(file, why))
     out = {one.file for one in refused}
     taken = [sheet for file, sheet in sheets.items() if file not in out]

@@ -49,7 +49,7 @@ def scores_by_kind(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def first_showings(answers: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the model's cases, without second showings. Raises ReviewError for people mixed with simulated reviewers."""
+    """The rows of the model's cases, without second showings. Raises ReviewError for people and simulated ones mixed."""
     one_kind(answers)
     return answers[(answers["kind"] == MODEL) & (answers["repeats"] == "")]
 
@@ -67,9 +67,7 @@ def matrix(answers: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _by(names: Sequence[str], tables: Sequence[pd.DataFrame], dimensions: Sequence[str]) -> pd.DataFrame:
-    rows = [
-        _row(expert_review_score(table, dimension)) for table, dimension in zip(tables, dimensions, strict=True)
-    ]
+    rows = [_row(expert_review_score(table, dimension)) for table, dimension in zip(tables, dimensions, strict=True)]
     return pd.DataFrame(rows, index=list(names))
 
 

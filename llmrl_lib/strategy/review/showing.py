@@ -21,6 +21,7 @@ from llmrl_lib.strategy.rendering import NOT_SHOWN, shown
 PRICE_DAYS = 252  # trading days of closes before the decision
 MOST_HEADLINES = 30
 LONGEST = 1500  # characters of anything that the model wrote
+PARTS = ("findings", "factors", "evidence", "weights")  # of a strategy, that are shown beside its rationale
 _PRICE = "currency/share"
 _CHANGES = ("_qoq", "_yoy")
 _MARKET = (
@@ -81,21 +82,24 @@ def what_was_known(
     }
 
 
-def what_was_said(strategy: Strategy, names: Mapping[str, Names]) -> dict[str, Any]:
-    """A case's second half, of JSON types: the strategy with all its words, names taken out."""
+def what_was_said(strategy: Strategy, names: Mapping[str, Names], parts: Sequence[str] = PARTS) -> dict[str, Any]:
+    """A case's second half, of JSON types: the strategy with its words, without names; other parts than `parts` are empty."""
 
     def told(text: str) -> str:
         [line] = without_known_names([text], strategy.ticker, names, LONGEST)
         return line
 
-    return {
-        "side": strategy.side,
-        "confidence": strategy.confidence,
-        "rationale": told(strategy.rationale),
+    whole = {
         "findings": [[item.group, told(item.finding), item.reading] for item in strategy.findings],
         "factors": [[told(item.factor), item.sentiment, item.impact] for item in strategy.factors or () if item.impact],
         "evidence": [[item.feature, told(item.value), item.reading] for item in strategy.evidence],
         "weights": [[feature, weight] for feature, weight in sorted(strategy.weights, key=lambda item: -item[1])],
+    }
+    return {
+        "side": strategy.side,
+        "confidence": strategy.confidence,
+        "rationale": told(strategy.rationale),
+        **{part: whole[part] if part in parts else [] for part in PARTS},
     }
 
 

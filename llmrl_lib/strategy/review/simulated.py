@@ -35,13 +35,13 @@ class Traits:
     noise: float = 0.0  # chance that a rating is drawn from 1, 2 and 3 alike
 
 
-def quality_of(study: Study, seed: int = 0, spread: float = 0.2) -> dict[str, dict[str, float]]:
-    """What cases are worth, by case and dimension: drawn around 2.0, controls with another's words around 1.4.
+def quality_of(study: Study, seed: int = 0, spread: float = 0.35) -> dict[str, dict[str, float]]:
+    """What cases are worth, by case and dimension: drawn around 2.0, controls with another's words around 1.5.
 
     Second showings are worth what the first ones are.
     """
     source = np.random.default_rng([seed, 11])
-    middle = {MODEL: 2.0, HUMAN: 2.2, SHUFFLED: 1.4}
+    middle = {MODEL: 2.0, HUMAN: 2.1, SHUFFLED: 1.5}
     found: dict[str, dict[str, float]] = {}
     for case in study.cases:
         drawn = {name: middle[case.kind] + spread * float(source.uniform(-1, 1)) for name in DIMENSIONS}

@@ -20,7 +20,7 @@ from llmrl_lib.market.features import feature_table
 from llmrl_lib.strategy.anonymise import names_of
 from llmrl_lib.strategy.memory import recall
 from llmrl_lib.strategy.records import Strategy
-from llmrl_lib.strategy.review.showing import also_read, what_was_known, what_was_said
+from llmrl_lib.strategy.review.showing import PARTS, also_read, what_was_known, what_was_said
 
 MODEL, SHUFFLED, HUMAN = "model", "shuffled", "human"
 TICKERS = 3  # of the paper
@@ -32,7 +32,7 @@ class ReviewError(ValueError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReviewPlan:
     """How many cases of which kind a reviewer sees."""
 
     cases: int = 12  # in all
@@ -97,15 +97,16 @@ def make_study(
     dataset: Dataset,
     strategies: Mapping[str, Sequence[Strategy]],
     year: int | None = None,
-    plan: Plan | None = None,
+    plan: ReviewPlan | None = None,
     human: Sequence[Strategy] = (),
 ) -> Study:
     """A study of the strategies by ticker that were decided in `year`, by default the first test year that has some.
 
-    `human` are rationales by people, as strategies (`model` "human"). Raises ReviewError where a year has too few decisions for
-    the plan, DatasetError for data that cannot be read.
+    `human` are rationales by people, as strategies (`model` "human"); with some, every case shows only the parts that
+    these have, so that none stands out. Raises ReviewError where a year has too few decisions for the plan, DatasetError for
+    data that cannot be read.
     """
-    plan = plan or Plan()
+    plan = plan or ReviewPlan()
     chosen_year = _year(strategies, dataset.split, year)
     made = {
         ticker: sorted((one for one in own if one.date.year == chosen_year), key=lambda one: one.date)
@@ -121,7 +122,8 @@ def make_study(
     listed = [(MODEL, one, one) for own in models.values() for one in own]
     listed += [(SHUFFLED, one, donor) for one, donor in controls]
     listed += [(HUMAN, one, one) for one in human]
-    cases = _cases(dataset, listed, also_read(every), source)
+    parts = tuple(part for part in PARTS if all(getattr(one, part) for one in human))
+    cases = _cases(dataset, listed, also_read(every), parts, source)
     cases += _again(cases, plan.repeats, source)
     first = every[0]
     return Study(dataset.name, f"{first.prompt} {first.prompt_version}", first.model, dataset.split, plan.seed, cases)
@@ -182,7 +184,7 @@ def _year(strategies: Mapping[str, Sequence[Strategy]], split: pd.Timestamp, yea
 
 
 def _models(
-    free: Mapping[str, Sequence[Strategy]], plan: Plan, human: int, year: int
+    free: Mapping[str, Sequence[Strategy]], plan: ReviewPlan, human: int, year: int
 ) -> dict[str, list[Strategy]]:
     """The model's cases by ticker: as even as can be in number, and over the year, whose last decision is always one."""
     count = plan.cases - plan.repeats - plan.shuffled - human
@@ -195,7 +197,9 @@ def _models(
     for number, (ticker, own) in enumerate(free.items()):
         wanted = count // len(free) + (number < count % len(free))
         if len(own) < wanted:
-            raise ReviewError(f"{ticker} has {len(own)} decisions in {year}, and {wanted} are wanted; give fewer --cases")
+            raise ReviewError(
+                f"{ticker} has {len(own)} decisions in {year}, and {wanted} are wanted; give fewer --cases"
+            )
         places = np.unique(np.linspace(len(own) - 1, 0, wanted).round().astype(int))
         found[ticker] = [own[place] for place in places]
     return found
@@ -213,7 +217,9 @@ def _shuffled(
         if others and len(found) < count:
             found.append((one, others[int(source.integers(len(others)))]))
     if len(found) < count:
-        raise ReviewError(f"only {len(found)} decisions are left for {count} shuffled rationales; give fewer --shuffled")
+        raise ReviewError(
+            f"only {len(found)} decisions are left for {count} shuffled rationales; give fewer --shuffled"
+        )
     return found
 
 
@@ -221,24 +227,22 @@ def _cases(
     dataset: Dataset,
     listed: Sequence[tuple[str, Strategy, Strategy]],
     others: Sequence[str],
+    parts: Sequence[str],
     source: np.random.Generator,
 ) -> tuple[Case, ...]:
     """Cases of kind, decision and the strategy whose words are shown."""
-    names, found = names_of(dataset), []
+    found: list[Case] = []
+    names = names_of(dataset)
     for kind, one, words in listed:
         bars = dataset.bars(one.ticker)
         row = int(bars.index.get_indexer(pd.Index([one.date]))[0])
         if row < 1:
             raise ReviewError(f"{one.date:%Y-%m-%d} is no trading day of {one.ticker} with one before it")
         [known] = feature_table(dataset, one.ticker, [one.date]).rows()
-        said = {
-            **what_was_said(words, names), "side": one.side, "confidence": one.confidence,
-        }  # fmt: skip
+        said = {**what_was_said(words, names, parts), "side": one.side, "confidence": one.confidence}
         shown = what_was_known(known, bars["close"].iloc[: row + 1], others, names)
         outcome = _outcome(one, bars["close"].to_numpy("float64"), row)
-        found.append(
-            Case(_token(source), one.ticker, one.date, kind, one.side, one.confidence, outcome, shown, said)
-        )
+        found.append(Case(_token(source), one.ticker, one.date, kind, one.side, one.confidence, outcome, shown, said))
     return tuple(found)
 
 

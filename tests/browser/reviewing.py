@@ -1,4 +1,4 @@
-"""A packet in headless Chromium: what its page asks of the network and says to the console, and a person who goes through it."""
+"""A packet in headless Chromium: a person who goes through it, and what its page asks of the network and tells the console."""
 
 from __future__ import annotations
 

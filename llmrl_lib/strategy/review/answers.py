@@ -157,7 +157,8 @@ def _json(content: bytes) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number, parse_float=_no_number)
     except json.JSONDecodeError as error:
-        if error.pos >= len(text.rstrip()) - 1 or "Unterminated" in error.msg:
+        ended = error.pos >= len(text.rstrip()) - 1 and error.msg != "Extra data"
+        if ended or error.msg.startswith("Unterminated"):
             _refuse("it is cut off before its end; ask for the whole file")
         _refuse(f"it is not JSON ({error.msg} at character {error.pos})")
     except RecursionError:

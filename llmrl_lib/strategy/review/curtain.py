@@ -51,7 +51,7 @@ def _stream(key: bytes, length: int) -> bytes:
 
 
 def _combined(one: bytes, other: bytes) -> bytes:
-    return bytes(left ^ right for left, right in zip(one, other, strict=True))
+    return (int.from_bytes(one) ^ int.from_bytes(other)).to_bytes(len(one))
 
 
 def _written(value: bytes) -> str:

@@ -17,6 +17,7 @@ from llmrl_lib.strategy.review.rubric import BACKGROUNDS, DIMENSIONS, SIDES
 from llmrl_lib.strategy.review.study import HUMAN, MODEL, SHUFFLED, Study
 
 LABEL = "S"  # of a simulated reviewer, before its number
+_BEYOND = (0.0, -0.05, 0.1)  # what a case is worth in each dimension, beyond its worth in all
 _REMARKS = {
     1: "simulated comment: the figures do not carry this conclusion",
     2: "simulated comment: plausible, but the risks are only named",
@@ -44,7 +45,8 @@ def quality_of(study: Study, seed: int = 0, spread: float = 0.35) -> dict[str, d
     middle = {MODEL: 2.0, HUMAN: 2.1, SHUFFLED: 1.5}
     found: dict[str, dict[str, float]] = {}
     for case in study.cases:
-        drawn = {name: middle[case.kind] + spread * float(source.uniform(-1, 1)) for name in DIMENSIONS}
+        worth = middle[case.kind] + spread * float(source.uniform(-1, 1))
+        drawn = {name: worth + beyond for name, beyond in zip(DIMENSIONS, _BEYOND, strict=True)}
         found[case.id] = found[case.repeats] if case.repeats else drawn
     return found
 

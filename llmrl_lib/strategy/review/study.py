@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,12 @@ class Study:
     cases: tuple[Case, ...]
     reviewers: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The first twelve digits of the SHA-256 of everything but the reviewers."""
         return _digest(study_to_record(replace(self, reviewers=())))[:12]
 
-    @property
+    @cached_property
     def secret(self) -> str:
         """What the curtains of its packets are drawn with; not in any packet."""
         return _digest({"study": study_to_record(replace(self, reviewers=())), "for": "curtain"})
@@ -209,7 +210,7 @@ def _shuffled(
     left: Sequence[Strategy], every: Sequence[Strategy], count: int, source: np.random.Generator
 ) -> list[tuple[Strategy, Strategy]]:
     """Decisions not shown otherwise, each with one of the same side whose words it is given, of another share if possible."""
-    found = []
+    found: list[tuple[Strategy, Strategy]] = []
     for place in source.permutation(len(left)).tolist():
         one = left[place]
         others = [other for other in every if other.direction == one.direction and other.rationale != one.rationale]

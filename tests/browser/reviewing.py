@@ -1,4 +1,4 @@
-"""A packet in headless Chromium: a person who goes through it, and what its page asks of the network and tells the console."""
+"""A packet in headless Chromium: a person who goes through it, and what the page asks and tells."""
 
 from __future__ import annotations
 

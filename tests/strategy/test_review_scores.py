@@ -29,8 +29,8 @@ def answers(ratings: list[list[float]], **columns: object) -> pd.DataFrame:
     rows = [
         {
             "reviewer": f"R{reviewer}", "case": f"c{case}", "kind": "model", "repeats": "", "simulated": False,
-            "group": "retail",            "years": 3, "place": case + 1, "own_side": "LONG", "side": "LONG", "agrees": True, "right_side": "LONG",
-            "comment": "",            "ticker": "AAA", "date": pd.Timestamp("2018-01-02"), "seconds": 40,
+            "group": "retail", "years": 3, "place": case + 1, "own_side": "LONG", "side": "LONG", "agrees": True,
+            "right_side": "LONG", "comment": "", "ticker": "AAA", "date": pd.Timestamp("2018-01-02"), "seconds": 40,
             **dict.fromkeys(DIMENSIONS, rating), **columns,
         }
         for reviewer, row in enumerate(ratings)

@@ -17,7 +17,6 @@ from llmrl_lib.strategy.review.rubric import BACKGROUNDS, DIMENSIONS, SIDES
 from llmrl_lib.strategy.review.study import HUMAN, MODEL, SHUFFLED, Study
 
 LABEL = "S"  # of a simulated reviewer, before its number
-_BEYOND = (0.0, -0.05, 0.1)  # what a case is worth in each dimension, beyond its worth in all
 _REMARKS = {
     1: "simulated comment: the figures do not carry this conclusion",
     2: "simulated comment: plausible, but the risks are only named",
@@ -39,14 +38,14 @@ class Traits:
 def quality_of(study: Study, seed: int = 0, spread: float = 0.35) -> dict[str, dict[str, float]]:
     """What cases are worth, by case and dimension: drawn around 2.0, controls with another's words around 1.5.
 
-    Second showings are worth what the first ones are.
+    Second showings are worth what the first ones are, and each case the same in all dimensions: correlations that are left
+    between these are then those of the halo.
     """
     source = np.random.default_rng([seed, 11])
     middle = {MODEL: 2.0, HUMAN: 2.1, SHUFFLED: 1.5}
     found: dict[str, dict[str, float]] = {}
     for case in study.cases:
-        worth = middle[case.kind] + spread * float(source.uniform(-1, 1))
-        drawn = {name: worth + beyond for name, beyond in zip(DIMENSIONS, _BEYOND, strict=True)}
+        drawn = dict.fromkeys(DIMENSIONS, middle[case.kind] + spread * float(source.uniform(-1, 1)))
         found[case.id] = found[case.repeats] if case.repeats else drawn
     return found
 

@@ -191,7 +191,7 @@ def built_in_effect() -> float:
 
 def number(value: float) -> str:
     """Two decimals; a dash where unknown."""
-    return NONE if pd.isna(value) else f"{value:.2f}"
+    return NONE if pd.isna(value) else f"{round(value, 2) + 0.0:.2f}"
 
 
 def signed(value: float) -> str:
@@ -206,7 +206,7 @@ def share(value: float) -> str:
 
 def span(low: float, high: float) -> str:
     """An interval; a dash where there is none."""
-    return NONE if pd.isna(low) or pd.isna(high) else f"{low:.2f} to {high:.2f}"
+    return NONE if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
 
 
 def _with_span(value: float, low: float, high: float) -> str:

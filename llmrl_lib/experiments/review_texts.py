@@ -6,7 +6,7 @@ What reviewers wrote is escaped: it is shown, and can do nothing to a page or a 
 from __future__ import annotations
 
 import html
-from importlib import import_module
+from importlib import import_module, resources
 from typing import Any
 
 import pandas as pd
@@ -50,6 +50,13 @@ def comments(review: Review) -> Any:
     """`comments_html` for a notebook."""
     display: Any = import_module("IPython.display")
     return display.HTML(comments_html(review))
+
+
+def screen(name: str) -> Any:
+    """A picture of a packet as the browser tests saw it: desk-case, desk-said, phone-case or phone-said."""
+    display: Any = import_module("IPython.display")
+    picture = resources.files("llmrl_lib.experiments").joinpath("screens", f"{name}.png").read_bytes()
+    return display.Image(picture, width=640 if name.startswith("desk") else 320, alt=f"the packet: {name}")
 
 
 def report_html(review: Review) -> str:

@@ -73,7 +73,7 @@ class Review:
     def label(self) -> str:
         """Whose answers these are, for titles."""
         count = self.answers["reviewer"].nunique()
-        return f"{count} SIMULATED reviewers" if self.simulated else f"{count} reviewers"
+        return f"{count} {'SIMULATED ' if self.simulated else ''}reviewer{'s' * (count != 1)}"
 
     @cached_property
     def judged(self) -> pd.DataFrame:

@@ -2,15 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from reviewed import SECRET, study
 from reviewing import CHROMIUM, SIZES, begin, chromium, go_through, predict, rate, save
+from typer.testing import CliRunner
 
+from llmrl_lib.cli import app
 from llmrl_lib.experiments import review_texts, reviewing
 from llmrl_lib.experiments.reviewing import Review
 from llmrl_lib.strategy.review.packet import packet
@@ -186,12 +186,8 @@ def test_the_command_line_collects_and_reports_what_the_browser_saved(folder: Pa
     if not list((folder / "answers").iterdir()):
         pytest.skip("no answers were saved")
     (folder / "answers" / "half.json").write_text("{")
-    code = "from llmrl_lib.cli import app; app()"
-    done = [
-        subprocess.run([sys.executable, "-c", code, "review", *rest], capture_output=True, text=True)
-        for rest in (["collect", str(folder)], ["report", str(folder)])
-    ]
-    assert [one.returncode for one in done] == [1, 0]
+    done = [CliRunner().invoke(app, ["review", verb, str(folder)]) for verb in ("collect", "report")]
+    assert [one.exit_code for one in done] == [1, 0]
     assert "half.json: it is cut off before its end" in done[0].stderr
     assert "Expert Review Scores" in done[1].stdout
     assert "<script>document.title='done'" not in (folder / "report.html").read_text("utf-8")

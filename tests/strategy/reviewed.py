@@ -13,7 +13,7 @@ from llmrl_lib.strategy.review.study import ReviewPlan, Study, make_study
 
 ROOT = Path(__file__).resolve().parents[2]
 TICKERS = ("ORVN", "KSTV", "QLRY")
-SECRET = "a sentence that only the reveal may show"
+SECRET = "momentum has turned while leverage stays moderate"
 
 
 @cache
@@ -33,7 +33,8 @@ def strategies(ticker: str, prompt: str = "p4", model: str = "invented") -> tupl
             direction=int(number % 3 > 0),
             confidence=1 + number % 3,
             weights=(("rsi_14", 5), ("debt_to_equity", 2)),
-            rationale=f"{SECRET} {number}: Orvane and ORVN sold Velkra on 2018-03-05, says Ilka Quellin <b>&amp;</b>",
+            rationale=f"Month {number}: {SECRET}. Orvane (ORVN) said on 2018-03-05 that Velkra sells, and Ilka Quellin "
+            "keeps the outlook. Against it: <5% growth & a weak market.",
             evidence=(Evidence("rsi_14", "55.1", "bullish"), Evidence("debt_to_equity", "0.41", "neutral")),
             findings=(Finding("market", "Kestrova Retail weakens", "bearish"),),
             factors=(Factor("company", "orders of Quillory Search fell", -1, 2),),

@@ -169,7 +169,8 @@
     state.draft = {};
     keep();
     show(false);
-    page.querySelector("#said").focus();
+    page.querySelector("#said").focus({ preventScroll: true });
+    page.querySelector("#said").scrollIntoView();
   }
 
   function reveal(found, last) {

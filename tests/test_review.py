@@ -168,11 +168,13 @@ def test_comments_are_grouped_by_how_cases_were_rated(people: pd.DataFrame) -> N
 
 
 def test_comments_are_escaped(people: pd.DataFrame) -> None:
-    people["comment"] = "<script>alert(1)</script> $x$ [a](javascript:b)"
+    people["comment"] = "<script>alert(1)</script> $\\href{javascript:b}{c}$ [a](javascript:b) \\(d\\)"
     review = Review(study(), people, False)
     for page in (review_texts.comments(review).data, review_texts.report_html(review)):
         assert "<script" not in page
         assert "&lt;script&gt;" in page
+        assert "$\\" not in page
+        assert "\\(" not in page
 
 
 def test_figures_show_what_the_tables_say(people: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ from llmrl_lib.experiments.reviewing import Review
 from llmrl_lib.strategy.review.comments import CRITICISED, MIXED, PRAISED
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_NO_TEX = "tex2jax_ignore mathjax_ignore"
 _STYLE = """
 :root { color-scheme: light; }
 body { max-width: 58rem; margin: 0 auto; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; }
@@ -34,13 +35,13 @@ def comments_html(review: Review) -> str:
         own = found[found["verdict"] == verdict]
         if not len(own):
             continue
-        parts.append(f"<h4>{verdict.capitalize()} ({html.escape(review.label)})</h4><ul>")
+        parts.append(f"<h4>{verdict.capitalize()} ({html.escape(review.label)})</h4><ul class='{_NO_TEX}'>")
         for case in own.to_dict("records"):
             head = (
                 f"{case['ticker']} {case['date']}, {case['side']}, rated {case['rating']}, {case['kind']}, "
                 f"{case['long']} predicted LONG"
             )
-            said = "".join(f"<li>{html.escape(text)}</li>" for text in case["comments"])
+            said = "".join(f"<li>{_plain(text)}</li>" for text in case["comments"])
             parts.append(f"<li>{html.escape(head)}<ul>{said}</ul></li>")
         parts.append("</ul>")
     return "".join(parts) or "<p>No comments.</p>"
@@ -94,3 +95,8 @@ def report_html(review: Review) -> str:
 def table_html(table: pd.DataFrame) -> str:
     """A table whose every cell is escaped."""
     return str(table.to_html(escape=True, border=0))
+
+
+def _plain(text: str) -> str:
+    """The text escaped, and so that no page takes it for TeX, in which a link could be written."""
+    return html.escape(text).replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")

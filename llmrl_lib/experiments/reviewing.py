@@ -54,6 +54,7 @@ FOLDER = "review"  # in a run folder
 KEY, PACKETS, ANSWERS, TABLE, JUDGED = "study.json", "packets", "answers", "answers.csv", "judged.jsonl"
 REPORT = "report.html"
 PREFERRED = "p4"  # the prompt that the paper's reviewers rated
+SMALLER = (ReviewPlan(), ReviewPlan(8, 1, 1), ReviewPlan(5, 1, 1), ReviewPlan(4, 1, 0))
 SIMULATED = tuple(  # who answers in a notebook until people do: a known agreement effect, leniency of every other one
     Traits(hit_rate=0.55, agreement=0.3, leniency=0.1 * (number % 2), halo=0.3) for number in range(10)
 )
@@ -122,7 +123,8 @@ def usual_prompt(run: Run) -> str:
 def review_of(run: Run) -> Review | None:
     """What a run's folder `review` holds: people's answers where some are there, else those of ten simulated reviewers.
 
-    Without such a folder the study is made of the run's strategies; None for a run without any.
+    Without such a folder the study is made of the run's strategies, as large as these allow; None for a run without any, or
+    with too few.
     """
     place = run.path / FOLDER
     if (place / KEY).is_file():
@@ -130,8 +132,13 @@ def review_of(run: Run) -> Review | None:
         if len(found.answers):
             return found
         return replace(found, answers=simulated_answers(found.study, SIMULATED), simulated=True)
-    study = study_of_run(run)
-    return None if study is None else Review(study, simulated_answers(study, SIMULATED), True)
+    for plan in SMALLER:
+        try:
+            study = study_of_run(run, plan=plan)
+        except ReviewError:  # too few decisions in a year for so many cases
+            continue
+        return None if study is None else Review(study, simulated_answers(study, SIMULATED), True)
+    return None
 
 
 def read_review(folder: str | Path) -> Review:

@@ -57,7 +57,7 @@ def chromium(profile: Path, size: str = "desk") -> Iterator[Watched]:
             accept_downloads=True,
         )
         watched = Watched(context.pages[0])
-        context.set_default_timeout(5000)
+        context.set_default_timeout(30_000)
         watched.page.on("console", lambda line: watched.console.append(line.text))
         watched.page.on("pageerror", lambda error: watched.console.append(str(error)))
         context.on("request", lambda request: watched.requests.append(request.url))

@@ -6,6 +6,7 @@ What reviewers wrote is escaped: it is shown, and can do nothing to a page or a 
 from __future__ import annotations
 
 import html
+from collections import Counter
 from importlib import import_module, resources
 from typing import Any
 
@@ -41,7 +42,9 @@ def comments_html(review: Review) -> str:
                 f"{case['ticker']} {case['date']}, {case['side']}, rated {case['rating']}, {case['kind']}, "
                 f"{case['long']} predicted LONG"
             )
-            said = "".join(f"<li>{_plain(text)}</li>" for text in case["comments"])
+            said = "".join(
+                f"<li>{_plain(text)}{_times(count)}</li>" for text, count in Counter(case["comments"]).items()
+            )
             parts.append(f"<li>{html.escape(head)}<ul>{said}</ul></li>")
         parts.append("</ul>")
     return "".join(parts) or "<p>No comments.</p>"
@@ -95,6 +98,10 @@ def report_html(review: Review) -> str:
 def table_html(table: pd.DataFrame) -> str:
     """A table whose every cell is escaped."""
     return str(table.to_html(escape=True, border=0))
+
+
+def _times(count: int) -> str:
+    return f" ({count} times)" if count > 1 else ""
 
 
 def _plain(text: str) -> str:

@@ -258,6 +258,25 @@ def test_the_results_stand_beside_recorded_ones_or_say_that_there_are_none(
     assert any(sentence.startswith("*No strategies in this run") for sentence in sentences)
 
 
+def test_the_review_says_that_there_is_nothing_to_review(bare_run: Path) -> None:
+    shown = _shown(nbformat.read(ROOT / "notebooks" / "04_expert_review.ipynb", as_version=4), bare_run, "")
+    sentences = [result.data for result in shown if isinstance(result, Markdown)]
+    assert not any(isinstance(result, Figure) for result in shown)
+    assert sum(sentence.startswith("*No strategies in this run") for sentence in sentences) >= 10
+
+
+def test_the_review_is_on_simulated_reviewers_and_says_so(smoke_run: Path) -> None:
+    shown = _shown(nbformat.read(ROOT / "notebooks" / "04_expert_review.ipynb", as_version=4), smoke_run, "")
+    sentences = [result.data for result in shown if isinstance(result, Markdown)]
+    assert "**These reviewers are simulated. Nobody stands behind the figures below.**" in sentences
+    assert not any(sentence.startswith("*No strategies") for sentence in sentences)
+    figures = [result for result in shown if isinstance(result, Figure)]
+    assert len(figures) == 2
+    assert all("SIMULATED" in figure.axes[0].get_title("left") for figure in figures)
+    labels = [result.columns.name for result in shown if isinstance(result, pd.DataFrame)]
+    assert labels.count("10 SIMULATED reviewers") == 8
+
+
 def test_a_refinement_is_shown_where_there_is_one(bare_run: Path) -> None:
     folder = shutil.copytree(bare_run, bare_run.with_name("refined"))
     market = ll.load_dataset(ROOT / "data" / "embedded")

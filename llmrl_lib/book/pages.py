@@ -18,7 +18,16 @@ from llmrl_lib.experiments.tables import performance_table
 from llmrl_lib.market.features import FIELDS, GROUPS
 from llmrl_lib.settings import Quirks, TdqnSettings
 
-LANGUAGE = ("language", "prompts", "prompt_examples", "strategies", "refinement", "uncertainty", "nano")
+LANGUAGE = (
+    "language",
+    "prompts",
+    "prompt_examples",
+    "strategies",
+    "refinement",
+    "expert_review",
+    "uncertainty",
+    "nano",
+)
 METHOD = ("features", *LANGUAGE, "benchmark", "training", "metrics", "embedded_market", "hindsight")
 RECORDED = "recorded"
 USE = ("dataset_format", "sources", "profiles", "command_line", "api")

@@ -1,4 +1,5 @@
-"""The command line: `llmrl data`, `llmrl run`, `llmrl strategies`, `llmrl refine`, `llmrl nano`, `llmrl book`.
+"""The command line: `llmrl data`, `llmrl run`, `llmrl strategies`, `llmrl refine`, `llmrl review`,
+`llmrl nano`, `llmrl book`.
 
 Every expected error is one sentence on standard error and exit code 2; a run with failed tickers ends with exit code 1.
 """
@@ -13,6 +14,7 @@ from llmrl_lib.cli.data import data
 from llmrl_lib.cli.fetch import fetch
 from llmrl_lib.cli.language import refine, strategies
 from llmrl_lib.cli.nano import nano
+from llmrl_lib.cli.review import review
 from llmrl_lib.cli.runs import book, run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="""
@@ -23,6 +25,7 @@ app.add_typer(data, name="data")
 for command in (run, strategies, refine, book):
     app.command()(command)
 app.add_typer(nano, name="nano")
+app.add_typer(review, name="review")
 
 
 def _print_version(wanted: bool) -> None:

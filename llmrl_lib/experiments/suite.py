@@ -29,6 +29,7 @@ from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, hears_strategies
 from llmrl_lib.experiments.processes import alone_in, in_workers, stop_workers
 from llmrl_lib.experiments.progress import FILE as PROGRESS
 from llmrl_lib.experiments.progress import Display, Work
+from llmrl_lib.experiments.reviewing import FOLDER as REVIEW
 from llmrl_lib.experiments.runs import open_run, refuse_foreign, start_run
 from llmrl_lib.market.dataset import Dataset, load_dataset
 from llmrl_lib.market.defects import DatasetError
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from llmrl_lib.trading.tdqn import Progress
 
 TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
-RUN_NOTEBOOKS = ("06_results",)
+RUN_NOTEBOOKS = ("04_expert_review", "06_results")
 MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
 TOGETHER = "learned arms"  # of all tickers, on a GPU
 
@@ -334,6 +335,8 @@ def _inputs(folder: Path, ticker: str) -> Iterator[bytes]:
     for made in sorted(folder.glob(f"{STRATEGIES}/*/{ticker or '*'}.jsonl")):
         yield made.relative_to(folder).as_posix().encode()
         yield hashlib.sha256(made.read_bytes()).digest()
+    for file in sorted((folder / REVIEW).glob("**/*.json*")) if not ticker else ():
+        yield hashlib.sha256(file.read_bytes()).digest()
     for manifest in sorted(folder.glob(f"{ticker or '*'}/*/{MANIFEST}")):
         yield manifest.relative_to(folder).as_posix().encode()
         yield hashlib.sha256(manifest.read_bytes()).digest()

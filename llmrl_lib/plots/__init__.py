@@ -8,6 +8,7 @@ from llmrl_lib.plots.invented import hidden_drift, information_coefficients
 from llmrl_lib.plots.markets import daily_returns, memory, price_and_volume
 from llmrl_lib.plots.refinement import candidate_tree, field_ratings, regret_by_round
 from llmrl_lib.plots.results import replication, sharpe_by_arm
+from llmrl_lib.plots.review import review_effect, review_scores
 from llmrl_lib.plots.strategies import decisions_on_price, prompt_accounts, prompt_sharpes, signal_over_time
 from llmrl_lib.plots.style import STYLES, Style, style_of
 from llmrl_lib.plots.uncertainty import entropy_map, hits_by_confidence, reliability, uncertainty_spreads
@@ -39,6 +40,8 @@ __all__ = [
     "regret_by_round",
     "reliability",
     "replication",
+    "review_effect",
+    "review_scores",
     "sharpe_by_arm",
     "signal_over_time",
     "style_of",

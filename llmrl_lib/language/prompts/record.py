@@ -20,7 +20,7 @@ from llmrl_lib.language.prompts.template import PromptError, variables
 
 STRATEGISTS = ("p0", "p1", "p2", "p3", "p4")
 REFINERS = ("trainer", "writer", "judge")
-BUILT_IN = (*STRATEGISTS, "analyst", *REFINERS)
+BUILT_IN = (*STRATEGISTS, "analyst", *REFINERS, "reviewer")
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,17 @@ def criticism_schema(shown: Sequence[str], others: Sequence[str], given: Sequenc
     )
 
 
+def _review() -> dict[str, Any]:
+    def rated(words: str) -> dict[str, Any]:
+        return _object(reason=_text("at most 30 words"), score=_number((1, 2, 3), words))
+
+    return _object(
+        rationale=rated("1 flawed, 2 partial, 3 sound"),
+        fidelity=rated("1 unrealistic, 2 plausible, 3 professional"),
+        safety=rated("risks: 1 ignored, 2 mentioned, 3 addressed"),
+    )
+
+
 def _numbers(count: int) -> list[str]:
     return [str(number + 1) for number in range(count)]
 
@@ -151,6 +162,7 @@ SCHEMAS: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "ratings": _ratings,
     "candidate": lambda features: candidate_schema(features, 0),
     "criticism": lambda features: criticism_schema(features, (), ()),
+    "review": lambda _features: _review(),
 }  # kind of reply: its schema, given the names of the fields that it may use
 
 

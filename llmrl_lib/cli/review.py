@@ -1,0 +1,157 @@
+"""`llmrl review`: packets for people who review a model's strategies, and what their answers say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmrl_lib.cli.console import FAILED, Debug, console, plain_errors, print_frame, say, second_interrupt_ends_at_once
+
+review = typer.Typer(no_args_is_help=True, help="Let people review strategies: make packets, collect answers, report.")
+Study = Annotated[Path, typer.Argument(help="Folder of a study, made by llmrl review make.")]
+
+
+@review.command()
+def make(
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; RUN/review by default.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of a run whose strategies are reviewed.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Without a run: folder of a dataset.")] = None,
+    strategies: Annotated[Path | None, typer.Option(help="Without a run: --out folder of llmrl strategies.")] = None,
+    prompt: Annotated[str, typer.Option(help="Prompt whose strategies are reviewed; p4, or what guides the run.")] = "",
+    tickers: Annotated[str, typer.Option(help="Tickers, separated by commas; the first three by default.")] = "",
+    year: Annotated[int | None, typer.Option(help="Year of the decisions; the first test year by default.")] = None,
+    reviewers: Annotated[str, typer.Option(help="How many, or labels separated by commas. No names, please.")] = "10",
+    cases: Annotated[int, typer.Option(help="Cases in a packet.", min=1)] = 12,
+    repeats: Annotated[int, typer.Option(help="Of these, cases that are shown twice.", min=1)] = 1,
+    shuffled: Annotated[int, typer.Option(help="Of these, controls with another month's rationale.", min=0)] = 2,
+    rationales: Annotated[Path | None, typer.Option(help="TOML file of rationales by people, mixed in.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of cases and controls.", min=0)] = 0,
+    debug: Debug = False,
+) -> None:
+    """Make a study and a packet for each reviewer: one HTML file that opens in any browser and needs no network."""
+    with plain_errors(debug):
+        from llmrl_lib.experiments import reviewing as work
+        from llmrl_lib.experiments.review_tables import study_table
+        from llmrl_lib.experiments.runs import open_run
+        from llmrl_lib.market.dataset import load_dataset
+        from llmrl_lib.strategy.review.study import ReviewError, ReviewPlan
+
+        if (run is None) == (dataset is None or strategies is None):
+            raise ReviewError("give --run RUN, or --dataset and --strategies with the --out folder of llmrl strategies")
+        if run is not None:
+            opened = open_run(run)
+            data, folder, place = opened.dataset, opened.strategies_folder, out or run / work.FOLDER
+            chosen = prompt or work.usual_prompt(opened)
+        else:
+            assert dataset is not None
+            assert strategies is not None
+            data, folder, place = load_dataset(dataset), strategies, out or strategies / work.FOLDER
+            chosen = prompt or work.PREFERRED
+        named = [name.strip() for name in tickers.split(",") if name.strip()]
+        human = work.read_rationales(rationales) if rationales else []
+        plan = ReviewPlan(cases, repeats, shuffled, seed)
+        study = work.study_of(data, folder, chosen, named, year, plan, human)
+        made = work.make_review(study, _labels(reviewers), place)
+        print_frame(console(), study_table(study).reset_index(names="what"), "The study")
+        largest = max(file.stat().st_size for file in made)
+        print(
+            f"{len(made)} packets in {made[0].parent}, at most {largest / 1e6:.2f} MB each: send one to each reviewer."
+        )
+        print(f"Put the files that come back into {place / work.ANSWERS}, then: llmrl review collect {place}")
+        print(f"{place / work.KEY} says what is behind the cases: do not send it.")
+
+
+@review.command()
+def collect(study: Study, debug: Debug = False) -> None:
+    """Check the files of answers and write the sound ones as one table. Exit code 1 if any file is refused."""
+    with plain_errors(debug):
+        from llmrl_lib.experiments import reviewing as work
+
+        found = work.collect_review(study)
+        print(f"{found.files} files of answers are in {study / work.TABLE}.")
+        for one in found.refused:
+            say(f"not taken: {one}")
+        if found.refused:
+            raise typer.Exit(FAILED)
+
+
+@review.command()
+def judge(
+    study: Study,
+    model: Annotated[str, typer.Option(help="Folder of a local model, or the server's name for one.")],
+    base_url: Annotated[str, typer.Option(help="Server that speaks the OpenAI chat protocol; OpenAI by default.")] = "",
+    budget_usd: Annotated[float | None, typer.Option(help="Stop before this is exceeded; all so far is kept.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="TOML file with prices that go before the package's.")] = None,
+    free: Annotated[bool, typer.Option("--free", help="The model costs nothing.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a reply, per attempt.", min=0.001)] = 120.0,
+    concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 8,
+    debug: Debug = False,
+) -> None:
+    """Ask a language model the reviewers' rubric. Its ratings are shown apart and never mixed with people's."""
+    with plain_errors(debug), second_interrupt_ends_at_once():
+        from llmrl_lib.experiments import reviewing as work
+        from llmrl_lib.experiments.adviser import Adviser
+        from llmrl_lib.experiments.review_tables import judge_table
+        from llmrl_lib.language.budget import Budget
+        from llmrl_lib.language.prices import load_prices
+        from llmrl_lib.language.replay import Replay
+
+        work.read_study(study)
+        chat = Adviser(model, base_url, concurrency, timeout).chat()
+        known = load_prices(prices, free=[chat.identity["model"]] if free or "server" not in chat.identity else [])
+        budget = None if budget_usd is None else Budget(budget_usd, known)
+        made = work.ask_judge(study, Replay(study, chat, purpose="review", budget=budget))
+        shown = judge_table(work.read_review(study))
+        print_frame(console(), shown.reset_index(names="cases by"), f"{len(made)} cases rated by {model}")
+
+
+@review.command()
+def report(
+    study: Study,
+    annotations: Annotated[
+        Path | None, typer.Option(help="CSV file to write for llmrl refine --annotations: months with comments.")
+    ] = None,
+    test_years: Annotated[bool, typer.Option("--test-years", help="Annotate months of the test years, too.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Print what the answers say, and write it as report.html into the study's folder."""
+    with plain_errors(debug):
+        from llmrl_lib.experiments import review_tables as tables
+        from llmrl_lib.experiments import reviewing as work
+        from llmrl_lib.experiments.folders import write_text
+        from llmrl_lib.experiments.review_texts import report_html
+        from llmrl_lib.strategy.review.comments import annotations_csv
+        from llmrl_lib.strategy.review.study import ReviewError
+
+        found = work.read_review(study)
+        if not len(found.answers):
+            raise ReviewError(f"{study / work.ANSWERS} holds no answers yet; put there what reviewers send back")
+        screen = console()
+        for title, table in (
+            ("Expert Review Scores", tables.score_table(found)),
+            ("By background", tables.background_table(found)),
+            ("Controls", tables.controls_table(found)),
+            ("Agreement", tables.agreement_table(found)),
+            ("Right before the model's side was seen", tables.hits_table(found)),
+            ("Does agreeing raise the rating?", tables.effect_table(found)),
+            ("The model as judge, apart", tables.judge_table(found)),
+        ):
+            if len(table):
+                print_frame(screen, table.rename_axis(columns=None).reset_index(names=found.label), title)
+        write_text(study / work.REPORT, report_html(found))
+        print(f"With reviewers and comments: {study / work.REPORT}")
+        for one in found.refused:
+            say(f"not taken: {one}")
+        if annotations is not None:
+            text = annotations_csv(found.answers, None if test_years else found.study.split)
+            write_text(annotations, text)
+            print(f"{len(text.splitlines()) - 1} annotated months in {annotations}")
+
+
+def _labels(reviewers: str) -> list[str]:
+    """R01, R02 and so on for a number, else the labels themselves."""
+    if reviewers.strip().isdecimal():
+        return [f"R{number:02d}" for number in range(1, int(reviewers) + 1)]
+    return [name.strip() for name in reviewers.split(",") if name.strip()]

@@ -1,13 +1,14 @@
 """Does FLAG-Trader learn what its text says, and what does the cache of activations save?
 
-    python benchmarks/flag_trader.py signal [--seeds 8] [--steps 6000] [--strength 2] [--out benchmarks/flag_trader.json]
+    python benchmarks/flag_trader.py signal [--seeds 8] [--steps 9600] [--out benchmarks/flag_trader.json]
     python benchmarks/flag_trader.py speed [--rollouts 2] [--out benchmarks/flag_trader.json]
     python benchmarks/flag_trader.py shape [--steps 13860] [--out benchmarks/flag_trader.json]
 
 `signal`: repeated invented markets of one company, a market for each seed. PLANTED SIGNAL: in this experiment alone, a line of the
 text tells the latent drift that the market was made with (hindsight; no data vendor sells it), known at the previous close. Trained,
-prompted without training, and trained on random weights of the same shape; and all again on text whose line tells the drift of
-another, unrelated market. Paired tests over seeds, Holm's correction over all comparisons.
+prompted without training, and trained on random weights of the same shape; and all again with the same lines in markets without
+any drift. No trading costs, so that doing nothing and much are worth the same. Paired tests over seeds, Holm's correction over
+all comparisons. The two kinds of markets run in two processes.
 `speed`: Nano on this CPU, with and without the cache of activations, the same rollouts side by side, and how far their numbers
 are apart. `shape`: a randomly initialised model of SmolLM2-135M's shape over the published number of steps, on a GPU.
 """
@@ -21,7 +22,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from llmrl_lib.evidence.paired import holm, paired_test
 from llmrl_lib.market.dataset import load_dataset
 from llmrl_lib.market.synthetic import simulate
 from llmrl_lib.market.synthetic.truth import REACH
+from llmrl_lib.market.synthetic.world import HORIZON
 from llmrl_lib.metrics import sharpe_ratio
 from llmrl_lib.settings import FlagTraderSettings
 from llmrl_lib.trading.flag_trader.prompted import prompt_flag_trader
@@ -40,6 +43,7 @@ from llmrl_lib.trading.flag_trader.training import FlagProblem, FlagTraining, tr
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_MARKET = 7100
+STRENGTH, TIMES = 2.0, 3.0  # of the generator, and what the drift is multiplied by on top
 PLANTED = "planted_drift"  # the field's name: nobody can take it for data
 
 
@@ -48,8 +52,7 @@ def main() -> None:
     parser.add_argument("what", choices=("signal", "speed", "shape"))
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--steps", type=int, default=0)
-    parser.add_argument("--strength", type=float, default=2.0)
-    parser.add_argument("--train-days", type=int, default=500)
+    parser.add_argument("--train-days", type=int, default=600)
     parser.add_argument("--rollouts", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "flag_trader.json")
     given = parser.parse_args()
@@ -63,30 +66,19 @@ def main() -> None:
 
 
 def signal(given: argparse.Namespace) -> dict:
-    """Trained, untrained and random weights, where the text tells the drift and where it tells another market's."""
+    """Trained, untrained and random weights, where the text tells the drift and where there is none to tell."""
     settings = FlagTraderSettings(
-        steps=given.steps or 6000, train_days=given.train_days, evaluations=1, reward="return",
-        fields="return_week_1 rsi_14", minibatch=40, rollout=40, accumulation=1,
+        steps=given.steps or 9600, train_days=given.train_days, evaluations=1, reward="return", cost_rate=0.0,
+        fields="return_week_1", environments=16, minibatch=160, accumulation=1, gamma=0.6, gae_lambda=0.9,
+        entropy=0.01, kl=0.0,
     )  # fmt: skip
-    worlds = [market(FIRST_MARKET + seed, given.strength) for seed in range(given.seeds)]
-    seeds, results = range(given.seeds), {}
-    for kind, shift in (("signal", 0), ("no signal", 1)):
-        problems = [
-            FlagProblem(train, test, Told(notes=planted(worlds[(seed + shift) % len(worlds)][2])))
-            for seed, (train, test, _) in enumerate(worlds)
-        ]
-        trained = train_flag_runs({"": problems}, seeds, settings)[""]
-        drawn = train_flag_runs({"": problems}, seeds, replace(settings, random_weights=True))[""]
-        results[kind] = {
-            "trained": test_sharpe(trained),
-            "random weights": test_sharpe(drawn),
-            "untrained": [test_sharpe(prompt_flag_trader(problem, settings))[0] for problem in problems],
-            "buy and hold": [held(test, settings) for _, test, _ in worlds],
-        }
-        print(kind, {name: np.round(values, 2).tolist() for name, values in results[kind].items()}, flush=True)
+    with ProcessPoolExecutor(2) as pool:
+        kinds = ("signal", "no signal")
+        done = pool.map(one_kind, kinds, [given.seeds] * 2, [settings] * 2)
+        results = dict(zip(kinds, done, strict=True))
     rows, p_values = {}, {}
     for kind, arms in results.items():
-        for base in ("untrained", "random weights", "buy and hold"):
+        for base in ("untrained", "random weights"):
             pair = paired_test(arms["trained"], arms[base])
             rows[f"{kind}: trained less {base}"] = {
                 "difference": pair.difference, "low": pair.low, "high": pair.high, "p_value": pair.t_p_value, "wins": pair.wins,
@@ -95,30 +87,64 @@ def signal(given: argparse.Namespace) -> dict:
     for name, corrected in holm(p_values)["corrected"].items():
         rows[str(name)]["corrected"] = float(corrected)
     return {
-        "planted": f"{PLANTED}: the latent drift over 20 days, told in the text of this experiment alone (hindsight)",
-        "strength": given.strength,
+        "planted": f"{PLANTED}: the drift that the market was made with, told in the text of this experiment alone (hindsight)",
+        "strength": STRENGTH,
+        "drift_times": TIMES,
         "seeds": given.seeds,
-        "markets": [FIRST_MARKET + seed for seed in seeds],
-        "steps": settings.steps,
-        "train_days": settings.train_days,
-        "reward": settings.reward,
+        "markets": [FIRST_MARKET + seed for seed in range(given.seeds)],
+        "settings": {
+            name: value for name, value in asdict(settings).items() if value != getattr(FlagTraderSettings(), name)
+        },
         "test_sharpe": results,
         "comparisons": rows,
     }
 
 
+def one_kind(kind: str, count: int, settings: FlagTraderSettings) -> dict[str, list[float]]:
+    """Test Sharpe ratio by seed of every arm."""
+    torch.set_num_threads(1)
+    problems = []
+    for seed in range(count):
+        train, test, drift = market(FIRST_MARKET + seed, STRENGTH)
+        if kind != "signal":  # the same lines about a market in which nothing can be forecast
+            train, test, _ = market(FIRST_MARKET + 500 + seed, 0.0)
+        problems.append(FlagProblem(train, test, Told(notes=planted(drift))))
+    found = {}
+    for name, own in (("trained", settings), ("random weights", replace(settings, random_weights=True))):
+        found[name] = test_sharpe(train_flag_runs({"": problems}, range(count), own)[""])
+        print(kind, name, np.round(found[name], 2).tolist(), flush=True)
+    asked = replace(settings, train_days=1)  # it learns nothing there
+    found["untrained"] = [test_sharpe(prompt_flag_trader(problem, asked))[0] for problem in problems]
+    print(kind, "untrained", np.round(found["untrained"], 2).tolist(), flush=True)
+    found["buy and hold"] = [held(problem.test_bars, settings) for problem in problems]
+    return found
+
+
 def market(seed: int, strength: float) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
-    """Bars of both splits of one invented company, and the latent drift that was known to its maker by date."""
+    """Bars of both splits of one invented company, and the drift of the next 20 days that its maker knew, by date.
+
+    The company's long-run mean return is taken out, so that holding earns nothing, and its drift counts TIMES over: the
+    generator's largest strength alone is too faint for a test of hundreds of days.
+    """
     made = simulate(seed, 1, strength=strength)
     dataset = made.dataset()
     ticker = dataset.tickers[0]
     truth = dataset.truth
-    drift = truth[truth["ticker"] == ticker]["latent"]
-    return dataset.train_bars(ticker), dataset.test_bars(ticker), drift
+    drift = TIMES * truth[truth["ticker"] == ticker]["latent"]
+    train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
+    bars = pd.concat([train, test])
+    daily = (
+        (drift / REACH).reindex(bars.index).shift(1).fillna(0.0).to_numpy()
+    )  # of each day, known at the close before
+    mean = float(made.truth_ic["mean_return"].iloc[0]) / HORIZON
+    factor = np.exp((1.0 - 1.0 / TIMES) * daily.cumsum() - mean * np.arange(len(bars)))
+    prices = [name for name in ("open", "high", "low", "close", "raw_close") if name in bars]
+    bars = bars.assign(**{name: bars[name] * factor for name in prices})
+    return bars.iloc[: len(train)], bars.iloc[len(train) :], drift
 
 
 def planted(drift: pd.Series) -> pd.Series:
-    """The line that tells the drift of the previous close, by date."""
+    """The line that tells the drift as of the previous close, by date."""
     return drift.shift(1).map(lambda value: "" if np.isnan(value) else f"{PLANTED}: {100 * value:+.1f} %")
 
 
@@ -157,7 +183,9 @@ def _both_ways(problem: FlagProblem, base: FlagTraderSettings, rollouts: int) ->
         backbone = Backbone(settings, torch.device("cpu"))
         for name, cached in (("cached", True), ("uncached", False)):
             began = time.perf_counter()
-            group = Group(lanes, [seed for _, seed in runs], settings, backbone, policy_on(backbone, texts, settings, cached))
+            group = Group(
+                lanes, [seed for _, seed in runs], settings, backbone, policy_on(backbone, texts, settings, cached)
+            )
             row[f"{name}_preparation_s"] = round(time.perf_counter() - began, 2)
             group.advance()  # the first one warms up
             began = time.perf_counter()
@@ -220,8 +248,6 @@ def machine() -> dict[str, str | int]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {"device": device, "processors": os.cpu_count() or 0, "torch": torch.__version__, "commit": commit}
 
-
-_ = REACH
 
 if __name__ == "__main__":
     main()

@@ -119,7 +119,9 @@ class FlagTraderSettings:
     episode_days: int = 65  # trading days of an episode (published), beginning at a drawn training day with cash alone
     epochs: int = 1  # passes over a rollout (published)
     minibatch: int = 32  # decisions per optimiser step (published)
-    accumulation: int = 8  # parts of a minibatch whose gradients are summed (published; ours: parts of one, not 8 of them)
+    accumulation: int = (
+        8  # parts of a minibatch whose gradients are summed (published; ours: parts of one, not 8 of them)
+    )
     learning_rate: float = 5e-4  # of Adam at the beginning (published)
     anneal: bool = True  # the rate falls linearly to nothing (published)
     gamma: float = 0.95  # discount a day (published)

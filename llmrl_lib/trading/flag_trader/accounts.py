@@ -74,7 +74,10 @@ class Accounts:
             return 100.0 * daily_return
         self.days, self.total = self.days + 1, self.total + daily_return
         self.squares = self.squares + daily_return**2
-        before, self.ratio = self.ratio, running_sharpe(self.days, self.total, self.squares, self._settings.sharpe_floor)
+        before, self.ratio = (
+            self.ratio,
+            running_sharpe(self.days, self.total, self.squares, self._settings.sharpe_floor),
+        )
         return self.ratio - before
 
     def state(self) -> dict[str, torch.Tensor]:

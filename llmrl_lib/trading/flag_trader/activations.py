@@ -87,7 +87,10 @@ def activations(backbone: Backbone, tokens: Tokens, dtype: torch.dtype = torch.f
         states, after = reader.read(bodies[rows], body_length[rows], tails[ends], words)
         places = torch.arange(ends.stop - ends.start, device=device)
         last[ends] = after[places, tail_length[ends] - 1]
-        body[rows], tail[ends] = _kept(states, shape.trainable, shape.epsilon), _kept(after, shape.trainable, shape.epsilon)
+        body[rows], tail[ends] = (
+            _kept(states, shape.trainable, shape.epsilon),
+            _kept(after, shape.trainable, shape.epsilon),
+        )
     return Activations(
         _kept(head, shape.trainable, shape.epsilon).to(dtype), body, tail.view(count, words, *tail.shape[1:]),
         last.view(count, words, -1), body_length, tail_length.view(count, words),

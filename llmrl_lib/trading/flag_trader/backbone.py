@@ -24,7 +24,14 @@ from llmrl_lib.language.nano import WEIGHTS
 from llmrl_lib.settings import FlagTraderSettings
 from llmrl_lib.trading.orders import ACTIONS
 
-_NEEDED = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj")
+_NEEDED = (
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+)
 _NEEDED += ("mlp.down_proj", "input_layernorm", "post_attention_layernorm")
 
 
@@ -50,13 +57,19 @@ class Backbone:
         if settings.backbone == "nano" and not (WEIGHTS / "model.safetensors").is_file():
             raise UnknownModelError("this installation has no weights of Nano; make them with llmrl nano train")
         self._chat = LocalChat(place, device=str(device), dtype="float32")
-        self.model = _drawn_anew(self._chat.model, settings.weights_seed) if settings.random_weights else self._chat.model
+        self.model = (
+            _drawn_anew(self._chat.model, settings.weights_seed) if settings.random_weights else self._chat.model
+        )
         self.model.requires_grad_(False)
         self.device = device
         self._base = getattr(self.model, "model", None)
         config = self.model.config.get_text_config()
         layers = getattr(self._base, "layers", None)
-        if layers is None or not all(_has(layers[-1], name) for name in _NEEDED) or _has(layers[-1], "self_attn.q_norm"):
+        if (
+            layers is None
+            or not all(_has(layers[-1], name) for name in _NEEDED)
+            or _has(layers[-1], "self_attn.q_norm")
+        ):
             raise UnknownModelError(
                 f"{settings.backbone!r} is a {type(self.model).__name__}, whose layers are not built like Llama's; "
                 "take a Llama, SmolLM, Mistral or Qwen2 checkpoint"
@@ -109,7 +122,9 @@ class Backbone:
         """
         first = [self._chat_tokens(word)[0] for word in ACTIONS]
         if len(set(first)) < len(first):
-            raise UnknownModelError(f"two of {', '.join(ACTIONS)} begin with the same token of this model; take another")
+            raise UnknownModelError(
+                f"two of {', '.join(ACTIONS)} begin with the same token of this model; take another"
+            )
         return self.model.get_output_embeddings().weight.detach()[first]
 
     def rotations(self, length: int) -> tuple[Tensor, Tensor]:

@@ -114,12 +114,27 @@ class CachedPolicy:
             index = (shared + body.shape[2] + ends - 1)[..., None].expand(-1, -1, -1, shape.width)
             residual = states.gather(2, index)[:, :, 0]
             last = self._last_layer(
-                weights, f"layers.{shape.layers - 1}.", rms_normed(states, shape.epsilon), there, place, residual, end, None
+                weights,
+                f"layers.{shape.layers - 1}.",
+                rms_normed(states, shape.epsilon),
+                there,
+                place,
+                residual,
+                end,
+                None,
             )
         return rms_normed(last, shape.epsilon) * weights["norm.weight"][:, None]
 
     def _last_layer(
-        self, w: Weights, at: str, x: Tensor, there: Tensor, place: Tensor, last: Tensor, end: Tensor, head: Tensor | None
+        self,
+        w: Weights,
+        at: str,
+        x: Tensor,
+        there: Tensor,
+        place: Tensor,
+        last: Tensor,
+        end: Tensor,
+        head: Tensor | None,
     ) -> Tensor:
         """The layer's output at the last token (S, N, d); `x` (S, N, T, d) are normed states without the norm's gain."""
         shape, (cosine, sine) = self.shape, self._rotations
@@ -151,7 +166,9 @@ class CachedPolicy:
             mixed = mixed + torch.einsum("snkgt,sntd->snkgd", weight[..., shared:], x.float())
         else:
             mixed = torch.einsum("snkgt,sntd->snkgd", scores.softmax(-1), x.float())
-        values = (w[f"{at}self_attn.v_proj.weight"] * gain[:, None]).view(seeds, shape.key_heads, shape.head_width, width)
+        values = (w[f"{at}self_attn.v_proj.weight"] * gain[:, None]).view(
+            seeds, shape.key_heads, shape.head_width, width
+        )
         found = torch.einsum("snkgd,sked->snkge", mixed, values)
         if (value_bias := w.get(f"{at}self_attn.v_proj.bias")) is not None:
             found = found + value_bias.view(seeds, 1, shape.key_heads, 1, shape.head_width)

@@ -103,7 +103,9 @@ def train_flag_runs(
     started = time.perf_counter()
     with one_thread(place):
         backbone = Backbone(settings, place)
-        group = Group(lanes, [seed for _, seed in runs], settings, backbone, policy_on(backbone, texts, settings, cached))
+        group = Group(
+            lanes, [seed for _, seed in runs], settings, backbone, policy_on(backbone, texts, settings, cached)
+        )
         group.seconds = time.perf_counter() - started
         _train(group, runs, _fingerprint(runs, lanes, texts, settings, backbone, place), checkpoint, progress, started)
         walks = group.final()
@@ -151,7 +153,9 @@ def laid_out(
     for name, problem in problems.items():
         each = [problem] if isinstance(problem, FlagProblem) else list(problem)
         if len(each) not in (1, len(seeds)):
-            raise ValueError(f"{name} has {len(each)} problems for {len(seeds)} seeds; give one for each, or one for all")
+            raise ValueError(
+                f"{name} has {len(each)} problems for {len(seeds)} seeds; give one for each, or one for all"
+            )
         made = [_lane(markets(one.train_bars, one.test_bars, settings, one.told), index) for one in each]
         runs += [(name, seed) for seed in seeds]
         lanes += made if len(made) == len(seeds) else made * len(seeds)
@@ -182,7 +186,13 @@ def _train(
     def tell(run: int, row: dict[str, float]) -> None:
         if progress is not None:
             name, seed = runs[run]
-            done = (int(row["episode"]), settings.evaluations, int(row["steps"]), row["train_sharpe"], row["test_sharpe"])
+            done = (
+                int(row["episode"]),
+                settings.evaluations,
+                int(row["steps"]),
+                row["train_sharpe"],
+                row["test_sharpe"],
+            )
             progress(Progress(name, seed, *done, time.perf_counter() - started))
 
     if path is not None and (found := checkpoints.load(path, fingerprint)) is not None:

@@ -80,7 +80,11 @@ def figures(train: Walk, test: Walk, lane: HasMarkets, settings: FlagTraderSetti
     for name, path, market in (("train", train, lane.train), ("test", test, lane.test)):
         found[f"{name}_sharpe"] = float(sharpe_ratio(prepend(path.columns["daily_return"][None], market.first_row))[0])
     drawdown, _ = benchmark_max_drawdown(prepend(test.columns["equity"][None], lane.test.first_row, settings.cash))
-    return {**found, "test_max_drawdown": float(drawdown[0]), "test_long": float((test.columns["position"] == 1).mean())}
+    return {
+        **found,
+        "test_max_drawdown": float(drawdown[0]),
+        "test_long": float((test.columns["position"] == 1).mean()),
+    }
 
 
 def trajectory(seed: int, split: str, market: Market, path: Walk) -> pd.DataFrame:

@@ -4,13 +4,13 @@
     python benchmarks/flag_trader.py speed [--rollouts 2] [--out benchmarks/flag_trader.json]
     python benchmarks/flag_trader.py shape [--steps 13860] [--out benchmarks/flag_trader.json]
 
-`signal`: repeated invented markets of one company, a market for each seed. PLANTED SIGNAL: in this experiment alone, a line of the
-text tells the latent drift that the market was made with (hindsight; no data vendor sells it), known at the previous close. Trained,
-prompted without training, and trained on random weights of the same shape; and all again with the same lines in markets without
-any drift. No trading costs, so that doing nothing and much are worth the same. Paired tests over seeds, Holm's correction over
-all comparisons. The two kinds of markets run in two processes.
-`speed`: Nano on this CPU, with and without the cache of activations, the same rollouts side by side, and how far their numbers
-are apart. `shape`: a randomly initialised model of SmolLM2-135M's shape over the published number of steps, on a GPU.
+`signal`: repeated invented markets of one company, a market for each seed. PLANTED SIGNAL: in this experiment alone, a
+line of the text tells the latent drift that the market was made with (hindsight; no vendor sells it), as of the
+previous close. Trained, prompted without training, and trained on random weights of the same shape; and all again with
+the same lines in markets without any drift. No trading costs, so that doing nothing and much are worth the same. Paired
+tests over seeds, Holm's correction over all comparisons. The two kinds of markets run in two processes.
+`speed`: Nano on this CPU, with and without the cache of activations, the same rollouts side by side, and how far their
+numbers are apart. `shape`: a randomly initialised model of SmolLM2-135M's shape over the published number of steps.
 """
 
 from __future__ import annotations
@@ -81,13 +81,14 @@ def signal(given: argparse.Namespace) -> dict:
         for base in ("untrained", "random weights"):
             pair = paired_test(arms["trained"], arms[base])
             rows[f"{kind}: trained less {base}"] = {
-                "difference": pair.difference, "low": pair.low, "high": pair.high, "p_value": pair.t_p_value, "wins": pair.wins,
+                "difference": pair.difference, "low": pair.low, "high": pair.high,
+                "p_value": pair.t_p_value, "wins": pair.wins,
             }  # fmt: skip
             p_values[f"{kind}: trained less {base}"] = pair.t_p_value
     for name, corrected in holm(p_values)["corrected"].items():
         rows[str(name)]["corrected"] = float(corrected)
     return {
-        "planted": f"{PLANTED}: the drift that the market was made with, told in the text of this experiment alone (hindsight)",
+        "planted": f"{PLANTED}: the drift the market was made with, told in the text of this experiment alone (hindsight)",
         "strength": STRENGTH,
         "drift_times": TIMES,
         "seeds": given.seeds,

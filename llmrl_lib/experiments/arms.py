@@ -245,7 +245,7 @@ def _without_checkpoints(folder: Path) -> Arm:
 
 
 def _write_training(folder: Path, training: Training | FlagTraining) -> dict[str, Any]:
-    """Writes a trained arm's tables and weights; returns what the manifest says about it. One only prompted has paths alone."""
+    """Writes a trained arm's tables and weights; returns what the manifest says. One only prompted has paths alone."""
     from safetensors.numpy import save
 
     _write_csv(folder / "trajectories.csv.gz", training.trajectories)

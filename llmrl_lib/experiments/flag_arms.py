@@ -1,6 +1,7 @@
 """FLAG-Trader and what it is compared with, as arms of a run: trained, prompted, random weights, and numbers without text.
 
-All of them trade at the run's costs and from its first tradable row. They hear no strategist: what their policy reads is prices.
+All of them trade at the run's costs and from its first tradable row. They hear no strategist: what their policy reads
+is prices.
 """
 
 from __future__ import annotations

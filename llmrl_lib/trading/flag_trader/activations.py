@@ -1,7 +1,7 @@
 """What the frozen layers made of every text, computed once: the table that training reads instead of tokens.
 
-A text has three parts: a beginning that all texts share (the task), the market of its day, and the account in words. In a causal
-model the states of a part do not depend on what follows, so the first is kept once, the second once a day, and only
+A text has three parts: a beginning that all texts share (the task), the market of its day, and the account in words. In
+a causal model the states of a part do not depend on what follows, so the first is kept once, the second once a day, and only
 the third once for each day and account.
 """
 

@@ -25,14 +25,9 @@ from llmrl_lib.settings import FlagTraderSettings
 from llmrl_lib.trading.orders import ACTIONS
 
 _NEEDED = (
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.o_proj",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-)
-_NEEDED += ("mlp.down_proj", "input_layernorm", "post_attention_layernorm")
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj", "input_layernorm", "post_attention_layernorm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Backbone:
         )
         self.model.requires_grad_(False)
         self.device = device
-        self._base = getattr(self.model, "model", None)
+        self._base: Any = getattr(self.model, "model", None)
         config = self.model.config.get_text_config()
         layers = getattr(self._base, "layers", None)
         if (
@@ -112,7 +107,7 @@ class Backbone:
     def top(self) -> dict[str, Tensor]:
         """Weights of the trainable layers and the last norm, by the model's own names; they share memory with it."""
         first = self.shape.layers - self.shape.trainable
-        wanted = tuple(f"layers.{number}." for number in range(first, self.shape.layers)) + ("norm.",)
+        wanted = (*(f"layers.{number}." for number in range(first, self.shape.layers)), "norm.")
         return {name: value for name, value in self._base.state_dict().items() if name.startswith(wanted)}
 
     def word_rows(self) -> Tensor:
@@ -152,7 +147,8 @@ def initial_heads(width: int, seed: int, words: Tensor | None) -> dict[str, Tens
     if words is not None:
         policy = words.detach().float().cpu().clone()
     return {
-        "policy.weight": policy, "policy.bias": torch.zeros(3), "value.weight": value / width**0.5, "value.bias": torch.zeros(1),
+        "policy.weight": policy, "policy.bias": torch.zeros(3),
+        "value.weight": value / width**0.5, "value.bias": torch.zeros(1),
     }  # fmt: skip
 
 

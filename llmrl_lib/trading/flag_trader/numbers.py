@@ -1,8 +1,9 @@
 """A text-free agent on the same numbers: PPO of stable-baselines3 with a small network of its own, to tell what text adds.
 
-It sees the figures of the texts, standardised on the training days, and which of the account's words holds; it trades through the
-same orders, is rewarded alike, and has PPO's published settings where that library knows them. It knows neither the divergence
-from a reference nor masks: in training an illegal order is a hold, in judging the likeliest legal one is taken.
+It sees the figures of the texts, standardised on the training days, and which of the account's words holds; it trades
+through the same orders, is rewarded alike, and has PPO's published settings where that library knows them. It knows
+neither the divergence from a reference nor masks: in training an illegal order is a hold, in judging the likeliest
+legal one is taken.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def train_on_numbers(
     settings: FlagTraderSettings | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> FlagTraining:
-    """Trains one PPO agent per seed on the CPU; the tables are those of `train_flag_trader`, with one evaluation at the end."""
+    """Trains one PPO agent per seed on the CPU; tables as those of `train_flag_trader`, evaluated once, at the end."""
     from stable_baselines3 import PPO
 
     settings, started = settings or FlagTraderSettings(), time.perf_counter()
@@ -91,8 +92,8 @@ def train_on_numbers(
         for seed in seeds:
             agent = PPO(
                 "MlpPolicy", NumbersEnv(train, tables[0], settings), seed=int(seed), device="cpu", verbose=0,
-                learning_rate=_rate(settings), n_steps=settings.rollout, batch_size=settings.rollout, n_epochs=settings.epochs,
-                gamma=settings.gamma, gae_lambda=settings.gae_lambda, clip_range=settings.clip,
+                learning_rate=_rate(settings), n_steps=settings.rollout, batch_size=settings.rollout,
+                n_epochs=settings.epochs, gamma=settings.gamma, gae_lambda=settings.gae_lambda, clip_range=settings.clip,
                 clip_range_vf=settings.clip if settings.clip_value else None, ent_coef=settings.entropy,
                 vf_coef=settings.value, max_grad_norm=settings.gradient_clip,
                 normalize_advantage=settings.normalise_advantages,

@@ -61,7 +61,7 @@ def policy_loss(log_probability: Tensor, old: Tensor, advantage: Tensor, clip: f
 
 
 def value_loss(value: Tensor, old: Tensor, returns: Tensor, clip: float | None) -> Tensor:
-    """Half the squared error of each decision's value; with `clip` the larger of it and that of the value moved by at most so much."""
+    """Half the squared error of each value; with `clip` the larger of it and that of the value moved by at most so much."""
     error = (value - returns).square()
     if clip is not None:
         near = old + (value - old).clamp(-clip, clip)

@@ -1,7 +1,7 @@
 """The backbone as it comes: asked what to do and never trained, to tell what training adds.
 
-Of the three words the model's own scores of their first tokens decide, illegal ones left out. It reads the same texts, and its
-account goes the same way as that of the trained policy.
+Of the three words the model's own scores of their first tokens decide, illegal ones left out. It reads the same texts,
+and its account goes the same way as that of the trained policy.
 """
 
 from __future__ import annotations

@@ -36,6 +36,9 @@ class Told(NamedTuple):
     notes: pd.Series | None = None  # lines of text, such as the month's news factors; blank or absent: none
 
 
+NOTHING = Told()
+
+
 class Market(NamedTuple):
     """One split as the policy meets it."""
 
@@ -51,7 +54,7 @@ class Market(NamedTuple):
 
 
 def markets(
-    train: pd.DataFrame, test: pd.DataFrame, settings: FlagTraderSettings, told: Told = Told()
+    train: pd.DataFrame, test: pd.DataFrame, settings: FlagTraderSettings, told: Told = NOTHING
 ) -> tuple[Market, Market]:
     """Both splits with their texts. Test days see training days as their past; no row sees itself or a later one.
 

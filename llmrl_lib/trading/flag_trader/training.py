@@ -24,7 +24,7 @@ from llmrl_lib.trading.flag_trader.activations import activations, tokenised
 from llmrl_lib.trading.flag_trader.backbone import Backbone
 from llmrl_lib.trading.flag_trader.learner import Group, Lane
 from llmrl_lib.trading.flag_trader.policy import CachedPolicy, PlainPolicy, Policy, check
-from llmrl_lib.trading.flag_trader.text import Market, Told, account_words, markets
+from llmrl_lib.trading.flag_trader.text import NOTHING, Market, Told, account_words, markets
 from llmrl_lib.trading.flag_trader.walks import trajectory
 from llmrl_lib.trading.tasks import Progress
 from llmrl_lib.trading.tdqn import device_of
@@ -39,7 +39,7 @@ class FlagProblem:
 
     train_bars: pd.DataFrame
     test_bars: pd.DataFrame
-    told: Told = Told()
+    told: Told = NOTHING
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ def _fingerprint(
 
 @contextlib.contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
-    """One torch thread on a CPU: the machine's other processors are for other tasks, and numbers do not hang on their number."""
+    """One torch thread on a CPU: other processors are for other tasks, and numbers do not hang on how many there are."""
     before = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)

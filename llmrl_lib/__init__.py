@@ -78,6 +78,7 @@ _MODULES = {  # public modules
     "plots": "llmrl_lib.plots",
     "published": "llmrl_lib.evidence.published",
     "tables": "llmrl_lib.experiments.tables",
+    "flag_tables": "llmrl_lib.experiments.flag_tables",
     "results_tables": "llmrl_lib.experiments.results_tables",
     "recorded": "llmrl_lib.experiments.recorded",
     "refining_tables": "llmrl_lib.experiments.refining_tables",

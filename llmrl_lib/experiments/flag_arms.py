@@ -26,8 +26,13 @@ FLAG_ARMS = (FLAG_TRADER, UNTRAINED, RANDOM, NUMBERS)
 def flag_settings(arm: str, profile: Profile) -> FlagTraderSettings:
     """The settings of an arm: the profile's, with the account of the run's other arms."""
     tdqn = profile.tdqn
-    account = {"cash": tdqn.cash, "cost_rate": tdqn.cost_rate, "first_row": tdqn.state_length}
-    return replace(profile.flag_trader, random_weights=arm == RANDOM, **account)
+    return replace(
+        profile.flag_trader,
+        random_weights=arm == RANDOM,
+        cash=tdqn.cash,
+        cost_rate=tdqn.cost_rate,
+        first_row=tdqn.state_length,
+    )
 
 
 def train_flag_arm(

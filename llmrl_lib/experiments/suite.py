@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from llmrl_lib.trading.tdqn import Progress
 
 TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
-RUN_NOTEBOOKS = ("06_results",)
+RUN_NOTEBOOKS = ("06_results", "07_flag_trader")
 MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
 TOGETHER = "learned arms"  # of all tickers, on a GPU
 

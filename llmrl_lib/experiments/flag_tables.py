@@ -68,7 +68,7 @@ def example_state(run: Run, ticker: str, row: int = 0) -> str:
 
 
 def flag_table(run: Run) -> pd.DataFrame:
-    """Test years after costs, a row per ticker and arm: seeds, and mean over seeds with the standard deviation in brackets."""
+    """Test years after costs, a row per ticker and arm: mean over seeds, standard deviation in brackets."""
     rows = {}
     for ticker in flag_tickers(run):
         for name, arm in run.arms(ticker).items():
@@ -101,7 +101,7 @@ def compared(run: Run) -> pd.DataFrame:
 
 
 def checks_table(run: Run, ticker: str) -> pd.DataFrame:
-    """What a sceptic asks of FLAG-Trader's paths, answered with pass or fail: a row per question, columns mark and finding."""
+    """What a sceptic asks of FLAG-Trader's paths: a row per question, columns mark (pass or fail) and finding."""
     dataset, arm = run.dataset_of(ticker), run.arms(ticker)[FLAG_TRADER]
     train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
     paths = arm.trajectories[arm.trajectories["split"] == "test"]

@@ -1,4 +1,5 @@
-"""Settings of the trading DQN, each with the reference's value as its default, and the list of the reference's quirks.
+"""Settings of the trading DQN, each with the reference's value as its default, the list of the reference's quirks, and those
+of FLAG-Trader.
 
 Source of the numbers: Theate & Ernst, "An application of deep reinforcement learning to algorithmic trading" (2021), and
 its public code. Quirks are properties of that code which its text does not state or which look unintended; they are kept,
@@ -101,6 +102,96 @@ class TdqnSettings:
 
 
 @dataclass(frozen=True)
+class FlagTraderSettings:
+    """Everything a FLAG-Trader run depends on, besides bars, told series and seed.
+
+    Numbers are the published ones where those are known. What the paper leaves open is ours, said with its reason beside the
+    setting and on the page *FLAG-Trader*.
+    """
+
+    backbone: str = "nano"  # the model that comes along; or a checkpoint's folder, or its name at the model hub
+    random_weights: bool = False  # the backbone's shape with weights drawn anew: what its knowledge is worth
+    weights_seed: int = 0  # of those drawn weights
+    steps: int = 13_860  # decisions of a seed, over all its environments (published)
+    environments: int = 1  # episodes of a seed that run side by side; ours: one, so that a rollout is 40 days in a row
+    rollout: int = 40  # decisions of each environment between two updates (published)
+    train_days: int = 0  # newest training days to learn from and to be judged on; 0: all of them
+    episode_days: int = 65  # trading days of an episode (published), beginning at a drawn training day with cash alone
+    epochs: int = 1  # passes over a rollout (published)
+    minibatch: int = 32  # decisions per optimiser step (published)
+    accumulation: int = (
+        8  # parts of a minibatch whose gradients are summed (published; ours: parts of one, not 8 of them)
+    )
+    learning_rate: float = 5e-4  # of Adam at the beginning (published)
+    anneal: bool = True  # the rate falls linearly to nothing (published)
+    gamma: float = 0.95  # discount a day (published)
+    gae_lambda: float = 0.98  # of generalised advantages (published)
+    clip: float = 0.2  # of the probability ratio (published)
+    clip_value: bool = True  # the value's move is clipped likewise (published)
+    entropy: float = 0.05  # weight of the entropy over legal actions (published)
+    value: float = 0.5  # weight of the value's loss (published)
+    kl: float = 0.05  # weight of the divergence from the frozen policy that training began with (published)
+    gradient_clip: float = 0.5  # global L2 norm, of each seed by itself (published)
+    normalise_advantages: bool = True  # within a minibatch; ours, as PPO is usually run
+    trainable_layers: int = 1  # top layers that learn; ours: all others are then read once per text and never again
+    lora_rank: int = 0  # 0: the top layers' matrices learn themselves; else low-rank additions to them do
+    lora_alpha: float = 16.0  # additions are scaled by alpha / rank
+    head: str = "new"  # policy head: new (drawn small), or words (the model's own scores of the three words)
+    precision: str = "auto"  # of the cached activations: float32 or bfloat16; auto: bfloat16 on a GPU (paper: half)
+    reward: str = "sharpe"  # sharpe: change of the running Sharpe ratio of the episode; return: the day's, in percent
+    sharpe_floor: float = 0.01  # least daily deviation that a running ratio divides by; ours: else two days weigh most
+    sell: str = "flat"  # what sell does: flat, all shares become cash; short, as the other arms' short (ours, optional)
+    fields: str = (  # names of features that the text shows; ours: prices alone, so that any bars will do
+        "return_week_1 return_week_2 return_week_3 return_week_4 sma_20_gap sma_50_gap rsi_14 macd_strength_relative "
+        "volume_relative"
+    )
+    evaluations: int = 10  # of the greedy policy along the way, on both splits; the last one at the end
+    cash: float = 100_000.0  # units of the bars' currency
+    cost_rate: float = 0.001  # fraction of traded value
+    first_row: int = 30  # first tradable row of both splits, as for every arm
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        for name in ("steps", "environments", "rollout", "episode_days", "epochs", "minibatch", "accumulation"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("trainable_layers", "evaluations", "first_row"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.steps < self.rollout * self.environments:
+            least = self.rollout * self.environments
+            raise SettingsError(f"steps is {self.steps}; one rollout of all environments takes {least}")
+        if self.minibatch % self.accumulation:
+            raise SettingsError(
+                f"minibatch {self.minibatch} cannot be cut into {self.accumulation} equal parts; take a divisor"
+            )
+        for name in ("gamma", "gae_lambda"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
+        for name in ("learning_rate", "clip", "gradient_clip", "lora_alpha", "cash", "sharpe_floor"):
+            if not 0.0 < getattr(self, name) < float("inf"):
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be a positive number")
+        for name in ("entropy", "value", "kl", "lora_rank", "train_days"):
+            if not 0.0 <= getattr(self, name) < float("inf"):
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be 0 or a positive number")
+        if not 0.0 <= self.cost_rate < 1.0:
+            raise SettingsError(f"cost_rate is {self.cost_rate}; it is a fraction of traded value in [0, 1)")
+        for name, choices in (
+            ("head", ("new", "words")),
+            ("precision", ("auto", "float32", "bfloat16")),
+            ("reward", ("sharpe", "return")),
+            ("sell", ("flat", "short")),
+        ):
+            if getattr(self, name) not in choices:
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts that the steps suffice for, and so updates."""
+        return self.steps // (self.rollout * self.environments)
+
+
+@dataclass(frozen=True)
 class Profile:
     """How large a run is: a named set of small differences from the defaults."""
 
@@ -110,6 +201,7 @@ class Profile:
     arms: tuple[str, ...] = ("unguided",)  # learned ones; the others come along
     prompts: tuple[str, ...] = ()  # whose strategies are made over the test years
     guide: str = ""  # the prompt that advises the guided arms, over both splits; blank: none
+    flag_trader: FlagTraderSettings = field(default_factory=FlagTraderSettings)
 
 
 def load_profile(name: str) -> Profile:
@@ -128,12 +220,13 @@ def load_profile(name: str) -> Profile:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{where} is not valid TOML: {error}") from error
-    known_keys = ("seeds", "arms", "prompts", "guide", "tdqn")
+    known_keys = ("seeds", "arms", "prompts", "guide", "tdqn", "flag_trader")
     unknown = sorted(set(table) - set(known_keys))
     if unknown:
         raise SettingsError(f"{where}: unknown key {unknown[0]!r}; a profile holds {', '.join(known_keys)}")
-    if not isinstance(table.get("tdqn", {}), dict):
-        raise SettingsError(f"{where}: tdqn is {table['tdqn']!r}; it must be a table, [tdqn]")
+    for key in ("tdqn", "flag_trader"):
+        if not isinstance(table.get(key, {}), dict):
+            raise SettingsError(f"{where}: {key} is {table[key]!r}; it must be a table, [{key}]")
     seeds = table.get("seeds", 1)
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise SettingsError(f"{where}: seeds is {seeds!r}; it is the number of seeds, at least 1")
@@ -148,7 +241,8 @@ def load_profile(name: str) -> Profile:
     if not isinstance(guide, str):
         raise SettingsError(f"{where}: guide is {guide!r}; it is the name of a prompt")
     tdqn = tdqn_settings(table.get("tdqn", {}), where)
-    return Profile(Path(name).stem, tuple(range(seeds)), tdqn, lists["arms"], lists["prompts"], guide)
+    flag_trader = flag_trader_settings(table.get("flag_trader", {}), where)
+    return Profile(Path(name).stem, tuple(range(seeds)), tdqn, lists["arms"], lists["prompts"], guide, flag_trader)
 
 
 def profile_names() -> list[str]:
@@ -170,8 +264,13 @@ def tdqn_settings(table: dict[str, Any], where: str = "settings") -> TdqnSetting
     return _build(TdqnSettings, {**values, "quirks": quirks}, f"{where} [tdqn]")
 
 
-def to_table(settings: TdqnSettings) -> dict[str, Any]:
-    """The nested dict that `tdqn_settings` reads back."""
+def flag_trader_settings(table: dict[str, Any], where: str = "settings") -> FlagTraderSettings:
+    """As `tdqn_settings`, for FLAG-Trader."""
+    return _build(FlagTraderSettings, dict(table), f"{where} [flag_trader]")
+
+
+def to_table(settings: TdqnSettings | FlagTraderSettings) -> dict[str, Any]:
+    """The nested dict that `tdqn_settings` or `flag_trader_settings` reads back."""
     return dataclasses.asdict(settings)
 
 

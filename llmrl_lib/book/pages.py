@@ -16,7 +16,7 @@ from llmrl_lib.experiments import Run
 from llmrl_lib.experiments.recorded import result_folder
 from llmrl_lib.experiments.tables import performance_table
 from llmrl_lib.market.features import FIELDS, GROUPS
-from llmrl_lib.settings import Quirks, TdqnSettings
+from llmrl_lib.settings import FlagTraderSettings, Quirks, TdqnSettings
 
 LANGUAGE = (
     "language",
@@ -28,7 +28,7 @@ LANGUAGE = (
     "uncertainty",
     "nano",
 )
-METHOD = ("features", *LANGUAGE, "benchmark", "training", "metrics", "embedded_market", "hindsight")
+METHOD = ("features", *LANGUAGE, "benchmark", "training", "flag_trader", "metrics", "embedded_market", "hindsight")
 RECORDED = "recorded"
 USE = ("dataset_format", "sources", "profiles", "command_line", "api")
 
@@ -39,6 +39,7 @@ def generated_pages(run: Run) -> dict[str, str]:
         "_generated/features.md": features_tables(),
         "_generated/quirks.md": settings_table(Quirks),
         "_generated/settings.md": settings_table(TdqnSettings),
+        "_generated/flag_trader_settings.md": settings_table(FlagTraderSettings),
         "_generated/summary.md": summary(run),
         "_generated/answer.md": answer(run),
         "_generated/command.md": command(run),

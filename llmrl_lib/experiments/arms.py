@@ -1,6 +1,7 @@
 """One arm of a run on one ticker: trained or simulated once, written to its folder, read back from there.
 
-Learned arms are those of `guided`; the others follow a rule (the benchmark's classical ones) or a strategist's advice.
+Learned arms are those of `guided`, all TDQN; those of `flag_arms` are FLAG-Trader and its controls; the others follow a rule
+(the benchmark's classical ones) or a strategist's advice.
 
 Folder of an arm: settings.toml (what was asked for), metrics.csv (a row per seed and episode), performance.csv (all metrics
 of the final policy, a row per seed and split), trajectories.csv.gz, weights.safetensors (learned arms), manifest.json. The
@@ -26,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib import __version__
+from llmrl_lib.experiments.flag_arms import FLAG_ARMS, flag_settings, train_flag_arm
 from llmrl_lib.experiments.folders import (
     ExperimentError,
     read_toml,
@@ -41,12 +43,13 @@ from llmrl_lib.strategy.backtest import backtest
 from llmrl_lib.strategy.records import Strategy
 
 if TYPE_CHECKING:
+    from llmrl_lib.trading.flag_trader.training import FlagTraining
     from llmrl_lib.trading.tdqn import Progress, Training
 
 CLASSICAL = ("buy_and_hold", "sell_and_hold", "trend_following", "mean_reversion")
-ARMS = (*LEARNED, LLM_ONLY, *CLASSICAL)
+ARMS = (*LEARNED, LLM_ONLY, *FLAG_ARMS, *CLASSICAL)
 RUN, MANIFEST, SETTINGS, CHECKPOINTS = "run.toml", "manifest.json", "settings.toml", "checkpoints"
-NAMED_BY = ("ticker", "arm", "dataset", "tdqn", "advice")  # what makes two trials of one run different
+NAMED_BY = ("ticker", "arm", "dataset", "tdqn", "flag_trader", "advice")  # what makes two trials of one run different
 PACKAGES = ("torch", "numpy", "pandas")
 
 
@@ -80,6 +83,9 @@ def run_arm(
             problems, profile.seeds, profile.tdqn, workers=workers, checkpoint=checkpoints, progress=progress
         )[""]
         about = _write_training(folder, training)
+    elif arm in FLAG_ARMS:
+        trained = train_flag_arm(arm, train, test, profile, folder / CHECKPOINTS, progress)
+        about = {**_write_training(folder, trained), "backbone": trained.backbone}
     elif arm == LLM_ONLY:
         about = _follow(strategies, train, test, profile, folder)
     else:
@@ -141,6 +147,8 @@ def _begun(
         "seeds": list(profile.seeds),
         "tdqn": to_table(profile.tdqn),
     }
+    if arm in FLAG_ARMS:
+        request["flag_trader"] = to_table(flag_settings(arm, profile))
     if advice := described(arm, strategies):
         request["advice"] = advice
     begun = (folder / SETTINGS).is_file()
@@ -205,7 +213,7 @@ class Arm:
 
     @property
     def learned(self) -> bool:
-        """Whether the arm was trained, so that it has episodes and weights."""
+        """Whether the arm is a trained TDQN, with episodes, weights and values of long and short."""
         return self.name in LEARNED
 
     @cached_property
@@ -236,15 +244,16 @@ def _without_checkpoints(folder: Path) -> Arm:
     return load_arm(folder)
 
 
-def _write_training(folder: Path, training: Training) -> dict[str, Any]:
-    """Writes a learned arm's tables and weights; returns what the manifest says about it."""
+def _write_training(folder: Path, training: Training | FlagTraining) -> dict[str, Any]:
+    """Writes a trained arm's tables and weights; returns what the manifest says. One only prompted has paths alone."""
     from safetensors.numpy import save
 
-    _write_csv(folder / "metrics.csv", training.episodes)
     _write_csv(folder / "trajectories.csv.gz", training.trajectories)
-    weights = {name: np.ascontiguousarray(values) for name, values in training.weights.items()}
-    content = save(weights)
-    write_whole(folder / "weights.safetensors", lambda part: part.write_bytes(content))
+    if len(training.episodes):
+        _write_csv(folder / "metrics.csv", training.episodes)
+        weights = {name: np.ascontiguousarray(values) for name, values in training.weights.items()}
+        content = save(weights)
+        write_whole(folder / "weights.safetensors", lambda part: part.write_bytes(content))
     return {"device": training.device, "seconds": round(training.seconds, 3)}
 
 

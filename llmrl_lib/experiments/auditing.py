@@ -10,6 +10,7 @@ from llmrl_lib.evidence.audit import NEVER, Audit, Case, Cutoff, Stored, audit_c
 from llmrl_lib.evidence.audit.counterfactuals import DECISIONS
 from llmrl_lib.evidence.audit.recall import WINDOWS
 from llmrl_lib.experiments.adviser import has_strategies
+from llmrl_lib.experiments.flag_arms import FLAG_ARMS
 from llmrl_lib.experiments.folders import ExperimentError, read_toml
 from llmrl_lib.experiments.refining_files import FOLDER
 from llmrl_lib.experiments.runs import Run, open_run
@@ -67,7 +68,8 @@ def case_of(run: Run, ticker: str) -> Case:
 
 
 def _case(run: Run, ticker: str, cutoff: Cutoff) -> Case:
-    arms, dataset = run.arms(ticker), run.dataset_of(ticker)
+    dataset = run.dataset_of(ticker)
+    arms = {name: arm for name, arm in run.arms(ticker).items() if name not in FLAG_ARMS}  # their orders are others
     prompts = _prompts(run)
     guided = bool(run.guide) and has_strategies(run.strategies_folder, run.guide, ticker)
     stored = _stored(run, prompts[0]) if guided and prompts and prompts[0].name == run.guide else None

@@ -24,6 +24,7 @@ from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
 from llmrl_lib.experiments.adviser import Adviser, advise, has_strategies, strategies_of
 from llmrl_lib.experiments.arms import ARMS, CHECKPOINTS, CLASSICAL, MANIFEST, run_arm, run_arms
 from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
+from llmrl_lib.experiments.flag_arms import FLAG_TRADER, RANDOM
 from llmrl_lib.experiments.folders import ExperimentError, explain, write_text
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, hears_strategies
 from llmrl_lib.experiments.processes import alone_in, in_workers, stop_workers
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from llmrl_lib.trading.tdqn import Progress
 
 TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
-RUN_NOTEBOOKS = ("04_expert_review", "06_results")
+RUN_NOTEBOOKS = ("04_expert_review", "06_results", "07_flag_trader")
 MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
 TOGETHER = "learned arms"  # of all tickers, on a GPU
 
@@ -266,6 +267,8 @@ def _arm_tasks(
     tasks = []
     for (ticker, arm), place in sorted(places.items(), key=lambda entry: entry[0][1] not in LEARNED):
         episodes = profile.tdqn.episodes * len(profile.seeds) if arm in LEARNED else 1
+        if arm in (FLAG_TRADER, RANDOM):
+            episodes = profile.flag_trader.evaluations * len(profile.seeds)
         tasks.append(Task(ticker, arm, _ArmCall(data, ticker, arm, profile, place, workers), place, episodes))
     return tasks
 

@@ -12,6 +12,7 @@ import pandas as pd
 from llmrl_lib.evidence.published import REFERENCE_AAPL_RUNS, REFERENCE_CLASSICAL, REPLICATION, RUNS
 from llmrl_lib.evidence.significance import one_sample_t
 from llmrl_lib.experiments.arms import CLASSICAL, Arm
+from llmrl_lib.experiments.flag_arms import FLAG_ARMS
 from llmrl_lib.experiments.runs import Run
 from llmrl_lib.metrics import ROWS_PER_YEAR, sharpe_standard_error
 from llmrl_lib.settings import TdqnSettings
@@ -30,6 +31,9 @@ LABELS = {
     "guided": "TDQN, guided",
     "llm_only": "LLM only",
     "flag_trader": "FLAG-Trader",
+    "flag_trader_untrained": "FLAG-Trader, untrained",
+    "flag_trader_random": "FLAG-Trader, random weights",
+    "ppo_numbers": "PPO on numbers",
     "oracle": "oracle (hindsight)",
 }
 BENCHMARK_DATES = {"train_start": "2012-01-01", "split": "2018-01-01", "end": "2020-01-01"}
@@ -48,8 +52,8 @@ def arm_label(arm: str) -> str:
 
 
 def main_arms(arms: Mapping[str, Arm]) -> dict[str, Arm]:
-    """Those of a ticker's arms that its figures draw: no ablations, placebos or oracles."""
-    return {name: arm for name, arm in arms.items() if name in LABELS or name in CLASSICAL}
+    """Those of a ticker's arms that the figures of the TDQN draw: no ablations, placebos, oracles, and no FLAG-Trader."""
+    return {name: arm for name, arm in arms.items() if (name in LABELS and name not in FLAG_ARMS) or name in CLASSICAL}
 
 
 def or_sentence(shown: Any, sentence: str) -> Any:

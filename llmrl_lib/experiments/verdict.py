@@ -17,6 +17,7 @@ from llmrl_lib.experiments import claims
 from llmrl_lib.experiments.arms import ARMS
 from llmrl_lib.experiments.claims import beyond_days, beyond_training, count, number, of, worse
 from llmrl_lib.experiments.comparisons import GUIDED, HOLDING, comparison_table
+from llmrl_lib.experiments.flag_arms import FLAG_ARMS
 from llmrl_lib.experiments.guided import HIT_RATES, LEARNED, LLM_ONLY, PLACEBOS, UNGUIDED, hit_rate_of
 from llmrl_lib.experiments.runs import Run
 from llmrl_lib.experiments.tables import arm_label
@@ -160,8 +161,9 @@ def _untried(run: Run, audit: Audit | None) -> tuple[str, ...]:
         ],
         "False advice": [name for name in PLACEBOS if name not in done],
         "Classical strategies": [
-            name for name in ARMS if name not in LEARNED and name != LLM_ONLY and name not in done
+            name for name in ARMS if name not in (*LEARNED, LLM_ONLY, *FLAG_ARMS) and name not in done
         ],
+        "A language model as the policy, and its controls": [name for name in FLAG_ARMS if name not in done],
     }
     told = [f"{family}: {', '.join(map(arm_label, names))}." for family, names in families.items() if names]
     if len(rates) == len(HIT_RATES):
@@ -176,9 +178,7 @@ def _untried(run: Run, audit: Audit | None) -> tuple[str, ...]:
     if audit is None:
         told.append("An audit of this run.")
     told.append(f"Any other language model than {_model(run)}." if run.guide else "Any language model.")
-    told.append(
-        "Training again on other years or at other costs, an agent whose policy is a language model, and a review by experts."
-    )
+    told.append("Training again on other years or at other costs, and a review by experts.")
     return tuple(told)
 
 

@@ -83,6 +83,16 @@ class LocalChat:
     def __repr__(self) -> str:
         return f"LocalChat({self.model_name!r}, device={self.device.type!r})"
 
+    @property
+    def model(self) -> Any:
+        """The transformers model that answers, for who wants more of it than replies."""
+        return self._model
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer, of transformers."""
+        return self._tokenizer
+
     @cached_property
     def identity(self) -> Mapping[str, str]:
         """The model's name, a hash of its weights, tokenizer and chat template, and the number format it computes in."""

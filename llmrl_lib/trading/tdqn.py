@@ -85,7 +85,7 @@ def train_runs(
     settings, seeds = settings or TdqnSettings(), [int(seed) for seed in seeds]
     if len(set(seeds)) != len(seeds) or not seeds:
         raise ValueError(f"seeds are {seeds}; give at least one, each once")
-    place = _device(device)
+    place = device_of(device)
     prepared = {name: _prepared(name, problem, seeds, settings) for name, problem in problems.items()}
     tasks = _tasks(prepared, seeds, settings, place)
     folder = None if checkpoint is None else Path(checkpoint)
@@ -141,7 +141,8 @@ def _training(
     )
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of this name, "auto" being a GPU where there is one. Raises ValueError for one that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.split(":")[0] not in ("cpu", "cuda"):

@@ -27,7 +27,10 @@ def fetch(
     tickers: Annotated[str, typer.Option(help="Tickers, by commas; by default those of the folder.")] = "",
     split: Annotated[
         datetime | None,
-        typer.Option(help="First day of testing of a new folder; by default after 3/4.", formats=["%Y-%m-%d"]),
+        typer.Option(
+            help="First day of testing of a new folder; by default after 3/4. An old one keeps its own.",
+            formats=["%Y-%m-%d"],
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:

@@ -260,9 +260,10 @@ def surface_of(head: Mapping[str, Any], iv: float, skew: float, query: Mapping[s
 def facts_of(market: Market, name: str) -> list[dict[str, Any]]:
     """What each quarterly report says in items of US GAAP: accession, form, dates, and values of its own quarter.
 
-    Annual reports give no fourth quarter by itself, and depreciation is always told from the beginning of the year.
+    Annual reports give no fourth quarter by itself, and depreciation is always told from the beginning of the year. After
+    its own values each report repeats those of a year before.
     """
-    filings = []
+    filings: list[dict[str, Any]] = []
     spans: dict[int, dict[str, float]] = {}
     for number, row in enumerate(market.fundamentals[name].to_dict("records")):
         end = row["period_end"]
@@ -281,11 +282,41 @@ def facts_of(market: Market, name: str) -> list[dict[str, Any]]:
                 facts.append((item, begins, end, value))
                 if end.month > 3:
                     facts.append(whole)
+        own = len(facts)
+        if number >= 4:
+            facts += filings[number - 4]["facts"][: filings[number - 4]["own"]]
         at = datetime.combine(row["available_at"].date(), time(16, 31, 5), NEW_YORK)
         accession = f"{CIKS[name]:010d}-{row['available_at']:%y}-{number:06d}"
         form = "10-K" if fourth else "10-Q"
-        filings.append({"accn": accession, "form": form, "accepted": at, "end": end, "facts": facts})
+        filings.append({"accn": accession, "form": form, "accepted": at, "end": end, "own": own, "facts": facts})
     return filings
+
+
+def recast(filings: list[dict[str, Any]], item: str, factor: float, name: str | None = None) -> None:
+    """Multiply the values of ``item`` that these filings repeat from a year before, and call it ``name`` in them."""
+    for filing in filings:
+        filing["facts"] = [
+            (name or one[0], *one[1:3], one[3] if number < filing["own"] else one[3] * factor)
+            if one[0] == item
+            else one
+            for number, one in enumerate(filing["facts"])
+        ]
+
+
+def in_new_shares(filings: list[dict[str, Any]], reports: pd.DataFrame, day: pd.Timestamp, ratio: int) -> None:
+    """Have the filings from ``day`` on tell in new shares what was earned per share in quarters told before."""
+    old = reports[reports["available_at"] < day]
+    for filing in filings:
+        if filing["accepted"].date() < day.date():
+            continue
+        told = []
+        for item, start, end, value in filing["facts"]:
+            if item.startswith("EarningsPerShare"):
+                within = old[(old["period_end"] > start) & (old["period_end"] <= end)]["reported_eps"]
+                every = end in set(old["period_end"])  # else the last quarters of the span are in new shares already
+                value = value / ratio if every else value - within.sum() * (1 - 1 / ratio)
+            told.append((item, start, end, value))
+        filing["facts"] = told
 
 
 def items_of(row: Mapping[str, float]) -> dict[str, dict[str, float]]:

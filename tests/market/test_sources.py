@@ -5,7 +5,6 @@ import os
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,15 @@ import pandas as pd
 import pytest
 from fetching_world import FIRST, LAST, TICKERS, FetchInto
 from gateway_double import GatewayDouble
-from source_server import CIKS, FRED_NAMES, KEYS, NEW_YORK, SourceServer, items_of
+from source_server import CIKS, FRED_NAMES, KEYS, NEW_YORK, SourceServer, in_new_shares, items_of, recast
 
 import llmrl_lib as ll
 from llmrl_lib.market import check_dataset
 from llmrl_lib.market.features import FIELDS
 from llmrl_lib.market.features.lookahead import check_no_lookahead, no_lookahead
-from llmrl_lib.market.providers import SOURCES, last_day_over
+from llmrl_lib.market.providers import SOURCES, SourceError, last_day_over
+from llmrl_lib.market.providers.merging import rebased
+from llmrl_lib.market.providers.reports import Fact, reports
 from llmrl_lib.market.synthetic.market import Market
 from llmrl_lib.market.tables import METRICS
 
@@ -135,14 +136,68 @@ def test_a_restatement_is_a_new_row_with_its_own_day(
     source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
 ) -> None:
     filings = source_server.facts["ORVN"]
-    earlier, later = next((one, two) for one, two in pairwise(filings[8:]) if one["form"] == "10-Q")
+    number = next(one for one in range(8, len(filings)) if filings[one]["form"] == "10-Q")
+    earlier, later, a_year_on = filings[number], filings[number + 1], filings[number + 4]
     revenue = next(fact for fact in earlier["facts"] if fact[0].startswith("Revenue"))
     later["facts"].append((*revenue[:3], revenue[3] * 0.9))
+    recast([a_year_on], revenue[0], 0.9)
     fetch_into("sec")
     found = read(tmp_path, "fundamentals/ORVN.csv")
     of_quarter = found[found["period_end"] == earlier["end"]]
     assert list(of_quarter["available_at"].dt.date) == [earlier["accepted"].date(), later["accepted"].date()]
     same(of_quarter["revenue"], pd.Series([revenue[3], revenue[3] * 0.9]))
+
+
+def test_a_restatement_under_another_name_counts(
+    source_server: SourceServer, fetch_into: FetchInto, invented: Market, tmp_path: Path
+) -> None:
+    filings = source_server.facts["ORVN"]
+    number = next(one for one in range(8, len(filings)) if filings[one]["end"].month == 3)
+    name = next(fact[0] for fact in filings[0]["facts"] if fact[0].startswith("Revenue"))
+    recast(filings[:number], name, 1.0, "Revenues")  # the name that is preferred as long as it is used
+    recast(filings[number : number + 4], name, 0.9)
+    day, end = pd.Timestamp(filings[number]["accepted"].date()), filings[number]["end"]
+    before = filings[number - 4]["end"]
+    fetch_into("sec")
+    found = read(tmp_path, "fundamentals/ORVN.csv")
+    truth = invented.fundamentals["ORVN"].set_index("period_end")["revenue"]
+    now = found[(found["period_end"] == end) & (found["available_at"] == day)]
+    same(now["revenue_yoy"], pd.Series([truth[end] / (0.9 * truth[before]) - 1.0]), 1e-5)
+    same(now["revenue"], pd.Series([truth[end]]))
+    again = found[(found["period_end"] == before) & (found["available_at"] == day)]
+    same(again["revenue"], pd.Series([0.9 * truth[before]]))
+    fourth = found[(found["period_end"] == filings[number - 1]["end"])].sort_values("available_at")
+    assert fourth["revenue"].notna().all()  # its year is not recast before the next annual report
+    same(fourth["revenue"].tail(1), 0.9 * truth[[filings[number - 1]["end"]]], 1e-5)
+
+
+Q1_2017, Q1_2018 = (pd.Timestamp(f"{year}-03-31") for year in (2017, 2018))
+MAY_2017, MAY_2018 = pd.Timestamp("2017-05-02"), pd.Timestamp("2018-05-02")
+
+
+def over_quarter(rank: int, end: pd.Timestamp, public: pd.Timestamp, value: float) -> Fact:
+    return Fact("revenue", rank, end - pd.offsets.MonthBegin(3), end, public, value)
+
+
+def test_growth_is_against_the_recast_quarter() -> None:
+    filed = [over_quarter(0, Q1_2017, MAY_2017, 100.0)]
+    recast_later = [over_quarter(1, Q1_2017, MAY_2018, 90.0), over_quarter(1, Q1_2018, MAY_2018, 99.0)]
+    found = reports(filed + recast_later)
+    last = found[found["period_end"] == Q1_2018].iloc[-1]
+    assert last["revenue_yoy"] == pytest.approx(0.1)
+    assert found.loc[found["period_end"] == Q1_2017, "revenue"].tolist() == [100.0, 90.0]
+
+
+def test_a_name_told_beside_the_preferred_one_restates_nothing() -> None:
+    def equity(rank: int, end: pd.Timestamp, public: pd.Timestamp, value: float) -> Fact:
+        return Fact("equity", rank, None, end, public, value)
+
+    filed = [over_quarter(0, Q1_2017, MAY_2017, 100.0), equity(0, Q1_2017, MAY_2017, 50.0)]
+    later = [over_quarter(0, Q1_2018, MAY_2018, 99.0), equity(0, Q1_2018, MAY_2018, 55.0)]
+    beside = [equity(1, Q1_2017, MAY_2018, 52.0), equity(1, Q1_2018, MAY_2018, 57.0)]  # with the minority's share
+    found = reports(filed + later + beside)
+    assert found["period_end"].tolist() == [Q1_2017, Q1_2018]
+    assert found["equity"].tolist() == [50.0, 55.0]
 
 
 def test_what_is_accepted_after_the_office_closes_is_public_on_the_next_business_day(
@@ -248,6 +303,8 @@ def test_a_source_leaves_alone_what_another_one_filled(assembled: Path) -> None:
 
 def test_the_record_tells_source_query_time_and_terms_and_no_key(assembled: Path) -> None:
     fetches = json.loads((assembled / "sources.json").read_text())["files"]["macro.csv"]["fetches"]
+    bars = json.loads((assembled / "sources.json").read_text())["files"]["bars/ORVN.csv"]["fetches"]
+    assert bars[0]["query"]["start"] == "2014-09-01"  # for the splits that reports need to know of
     assert fetches[0]["source"] == "fred"
     assert fetches[0]["client"].startswith("fredapi ")
     assert fetches[0]["retrieved"] == "2018-07-02T15:00:00Z"
@@ -270,16 +327,25 @@ def test_no_key_reaches_a_log(fetch_into: FetchInto, caplog: pytest.LogCaptureFi
         assert value[:12] not in caplog.text
 
 
-@pytest.mark.parametrize("source", ["yahoo", "fred", "sec", "alpaca", "ivolatility"])
+@pytest.mark.parametrize("source", ["yahoo", "fred", "alpaca", "ivolatility"])
 def test_a_second_fetch_goes_on_where_the_first_one_stopped(
-    source: str, source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+    source: str, source_server: SourceServer, fetch_into: FetchInto
 ) -> None:
     fetch_into(source, ["ORVN"], end=MIDDLE)
     source_server.asked.clear()
     fetch_into(source, ["ORVN"])
-    asked = [query.get("period1") or query.get("from") or query.get("start") for _, query in source_server.asked]
-    days = [pd.Timestamp(int(one), unit="s") if one.isdigit() else pd.Timestamp(one[:10]) for one in asked if one]
+    names = ("period1", "from", "start", "observation_start")
+    asked = [query[name] for _, query in source_server.asked for name in names if name in query]
+    assert asked
+    days = [pd.Timestamp(int(one), unit="s") if one.isdigit() else pd.Timestamp(one[:10]) for one in asked]
     assert all(day >= MIDDLE - pd.Timedelta(days=11) for day in days)
+
+
+@pytest.mark.usefixtures("source_server")
+@pytest.mark.parametrize("source", ["yahoo", "fred", "sec", "alpaca", "ivolatility"])
+def test_two_fetches_give_what_one_gives(source: str, fetch_into: FetchInto, tmp_path: Path) -> None:
+    fetch_into(source, ["ORVN"], end=MIDDLE)
+    fetch_into(source, ["ORVN"])
     parts = {file: file.read_bytes() for file in sorted((tmp_path / "market").rglob("*.csv"))}
     for file in parts:
         file.unlink()
@@ -304,13 +370,14 @@ def test_an_earlier_start_brings_the_days_before(
 
 
 def split_later(server: SourceServer, ticker: str, day: pd.Timestamp, ratio: int) -> None:
-    """What Yahoo shows after a split on ``day``: all earlier prices and volumes changed."""
+    """What is shown after a split on ``day``: all earlier prices, volumes and earnings per share changed."""
     bars = server.bars[ticker]
     before = bars.index < day
     for column in ("open", "high", "low", "close", "raw_close"):
         bars[column] = bars[column].where(~before, bars[column] / ratio)
     bars["volume"] = bars["volume"].where(~before, bars["volume"] * ratio)
     server.splits[ticker][day] = (ratio, 1)
+    in_new_shares(server.facts[ticker], server.market.fundamentals[ticker], day, ratio)
 
 
 def test_a_split_between_two_fetches_rebases_all_prices_and_says_so(
@@ -331,6 +398,39 @@ def test_a_split_between_two_fetches_rebases_all_prices_and_says_so(
     after = read(tmp_path, "fundamentals/ORVN.csv")
     filed_before = after["available_at"] < day
     same(after.loc[filed_before, "reported_eps"].head(len(earnings)), earnings.head(int(filed_before.sum())) / 4, 1e-9)
+
+
+def test_reports_of_the_same_days_follow_the_splits_that_bars_tell(
+    source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    fetch_into("yahoo", ["ORVN"], end=MIDDLE)
+    fetch_into("sec", ["ORVN"])
+    earnings = read(tmp_path, "fundamentals/ORVN.csv").set_index("available_at")["reported_eps"]
+    day = source_server.bars["ORVN"].index[source_server.bars["ORVN"].index > MIDDLE][5]
+    split_later(source_server, "ORVN", day, 4)
+    fetch_into("yahoo", ["ORVN"])
+    assert "fundamentals/ORVN.csv" in fetch_into("sec", ["ORVN"]).rows
+    after = read(tmp_path, "fundamentals/ORVN.csv").set_index("available_at")["reported_eps"]
+    assert 0 < (after.index < day).sum() < len(after)
+    same(after, earnings.where(earnings.index >= day, earnings / 4), 1e-5)
+    source_server.asked.clear()
+    fetch_into("sec", ["ORVN"])
+    assert not source_server.asked
+
+
+def test_reports_from_before_the_bars_are_fetched_again_after_them(
+    source_server: SourceServer, fetch_into: FetchInto, invented: Market, tmp_path: Path
+) -> None:
+    day = source_server.bars["ORVN"].index[100]
+    split_later(source_server, "ORVN", day, 4)
+    done = fetch_into("sec", ["ORVN"])
+    assert any("fetch bars from yahoo first, then this again" in note for note in done.notes)
+    fetch_into("yahoo", ["ORVN"])
+    done = fetch_into("sec", ["ORVN"])
+    assert not [note for note in done.notes if "as filed" in note]
+    after = read(tmp_path, "fundamentals/ORVN.csv").set_index("available_at")["reported_eps"]
+    earnings = invented.fundamentals["ORVN"].set_index("available_at")["reported_eps"][after.index]
+    same(after, earnings.where(earnings.index >= day, earnings / 4), 1e-5)
 
 
 def test_reports_know_of_a_split_before_the_first_bar(
@@ -357,6 +457,44 @@ def test_a_dividend_between_two_fetches_rebases_the_adjusted_close(
     done = fetch_into("yahoo")
     assert [note for note in done.notes if "bars/KSTV.csv: a dividend since 2017-06-30" in note]
     same(read(tmp_path, "bars/KSTV.csv")["close"], bars["close"])
+
+
+@pytest.mark.parametrize(
+    ("days", "factor", "said"),
+    [(1, 1.0003, "a correction"), (3, 0.98, "a correction"), (1000, 0.99995, "a dividend"), (1000, 1 - 1e-7, "")],
+    ids=["of the last close", "of three closes", "half a basis point on all days", "what a float may lose"],
+)
+def test_what_changed_earlier_prices_is_named(
+    days: int, factor: float, said: str, source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    fetch_into("yahoo", ["KSTV"], end=MIDDLE)
+    bars = source_server.bars["KSTV"]
+    changed = bars.index[bars.index <= MIDDLE][-days:]
+    bars.loc[changed, "close"] *= factor
+    if said == "a correction":
+        bars.loc[changed, "raw_close"] = (bars.loc[changed, "raw_close"] * factor).clip(
+            bars.loc[changed, "low"], bars.loc[changed, "high"]
+        )
+    done = fetch_into("yahoo", ["KSTV"])
+    assert not done.failures
+    notes = [note for note in done.notes if "since 2017-06-30" in note]
+    assert [note.partition(" since ")[0] for note in notes] == ([f"bars/KSTV.csv: {said}"] if said else [])
+    assert not [note for note in notes if "sec again" in note]
+    same(read(tmp_path, "bars/KSTV.csv")["close"], bars["close"], 1e-6)
+
+
+def test_a_change_of_all_raw_prices_is_no_dividend() -> None:
+    days = pd.date_range("2024-01-02", periods=5)
+    old = pd.DataFrame(
+        {"date": days, "raw_close": [40.0, 41.0, 39.5, 40.2, 40.9], "close": [39.0, 40.0, 38.5, 39.2, 39.9]}
+    )
+    new = old.assign(raw_close=(old["raw_close"] / 4).round(2), close=(old["close"] / 4).round(2))
+    assert rebased(old, new, None, days[-1]) == "rescaling"  # a source that tells no splits
+    assert rebased(old, new, {}, days[-1]) == "correction"
+    assert rebased(old, new, {days[-1]: 4.0}, days[-1]) == "correction"  # known at the last fetch already
+    assert rebased(old, new, {days[-1] + pd.Timedelta(days=1): 4.0}, days[-1]) == "split"
+    assert rebased(old, old, {days[-1] + pd.Timedelta(days=1): 4.0}, days[-1]) is None
+    assert rebased(old.tail(1), old.tail(1).assign(close=39.0), {}, days[-1]) == "correction"  # one day shows no factor
 
 
 @pytest.mark.usefixtures("source_server", "gateway")
@@ -412,6 +550,34 @@ def test_a_new_folder_is_described_and_an_old_one_keeps_its_words(fetch_into: Fe
     assert dataset.split == pd.Timestamp("2017-01-03")
     assert path.read_text().endswith("# mine\n")
     assert any("move end under [benchmark]" in note for note in done.notes)
+    done = fetch_into("yahoo", ["KSTV"], split=pd.Timestamp("2017-03-01"))
+    assert any("testing begins on 2017-01-03 as before, not on 2017-03-01" in note for note in done.notes)
+    done = fetch_into("yahoo", ["KSTV"], split=pd.Timestamp("2017-01-03"))
+    assert not [note for note in done.notes if "testing begins" in note]
+
+
+@pytest.mark.usefixtures("source_server")
+def test_a_new_folder_is_described_with_its_first_bars(fetch_into: FetchInto, tmp_path: Path) -> None:
+    split = pd.Timestamp("2018-01-02")
+    done = fetch_into("fred", ["KSTV"], split=split)
+    assert any("written with the first bars; give --split again" in note for note in done.notes)
+    assert not (tmp_path / "market" / "dataset.toml").exists()
+    done = fetch_into("yahoo", ["ORVN"], split=split)
+    assert done.check is not None
+    assert done.check.ok
+    dataset = ll.load_dataset(tmp_path / "market")
+    assert dataset.tickers == ("ORVN",)
+    assert dataset.split == split
+
+
+@pytest.mark.parametrize("split", [FIRST, FIRST - pd.Timedelta(days=400), LAST + pd.Timedelta(days=1)])
+def test_a_split_outside_the_days_is_refused(
+    split: pd.Timestamp, source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError, match="must lie after 2016-09-01 and not after 2018-06-29"):
+        fetch_into("yahoo", ["ORVN"], split=split)
+    assert not source_server.asked
+    assert not (tmp_path / "market").exists()
 
 
 @pytest.mark.usefixtures("source_server")

@@ -30,20 +30,32 @@ def listed_tickers(folder: Path) -> tuple[str, ...]:
     return read_description(folder).tickers if (folder / FILE).is_file() else ()
 
 
+def refuse_bad_split(folder: Path, start: pd.Timestamp, end: pd.Timestamp, split: pd.Timestamp | None) -> None:
+    """Raises SourceError for a first day of testing that leaves a new folder no day to train or to test on."""
+    if split is None or (folder / FILE).is_file() or start < split <= end:
+        return
+    what = f"split {split:%Y-%m-%d}, the first day of testing, must lie after {start:%Y-%m-%d} and not after {end:%Y-%m-%d}"
+    raise SourceError(f"{what}, the last day that is fetched", fatal=True)
+
+
 def describe(
     folder: Path, tickers: Sequence[str], start: pd.Timestamp, end: pd.Timestamp, split: pd.Timestamp | None
 ) -> list[str]:
-    """Write ``dataset.toml`` for ``tickers``, or add to it those that have bars; what the user should know about it."""
+    """Write ``dataset.toml`` for those of ``tickers`` that have bars, or add them; what the user should know about it."""
     path = folder / FILE
+    barred = {file.name.removesuffix(".gz").removesuffix(".csv") for file in (folder / BARS.name).glob("*.csv*")}
     if not path.is_file():
-        if not tickers:
-            return [f"{FILE} is not there yet: it is written with the first table of a ticker"]
-        write_whole(path, _new(folder.resolve().name, tickers, start, end, split))
+        if not (listed := [ticker for ticker in tickers if ticker in barred]):
+            again = "; give --split again with them" if split is not None else ""
+            return [f"{FILE} is not there yet: it is written with the first bars{again}"]
+        write_whole(path, _new(folder.resolve().name, listed, start, end, split))
         return []
     about = read_description(folder)
-    barred = {file.name.removesuffix(".gz").removesuffix(".csv") for file in (folder / BARS.name).glob("*.csv*")}
     added = [ticker for ticker in tickers if ticker not in about.tickers and ticker in barred]
     notes = []
+    if split is not None and split != about.split:
+        what = f"testing begins on {about.split:%Y-%m-%d} as before, not on {split:%Y-%m-%d}"
+        notes.append(f"{FILE}: {what}; move split under [benchmark] to change that")
     if added:
         write_whole(path, _with_tickers(path, added))
     if end >= about.end:

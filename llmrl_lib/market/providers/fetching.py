@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from llmrl_lib.market.check import DatasetCheck, check_dataset
-from llmrl_lib.market.providers.about import describe, listed_tickers, refuse_bad_tickers
+from llmrl_lib.market.providers.about import describe, listed_tickers, refuse_bad_split, refuse_bad_tickers
 from llmrl_lib.market.providers.errors import SourceError
-from llmrl_lib.market.providers.ledger import Ledger, read_ledger
+from llmrl_lib.market.providers.ledger import PER_SHARE, Ledger, read_ledger
 from llmrl_lib.market.providers.merging import OWN, extended, held_rows, only_parts, parts_of, rebased
 from llmrl_lib.market.providers.source import Part, Session, Source, Wanted
 from llmrl_lib.market.providers.writing import alone_in, put_table
@@ -50,7 +50,8 @@ def fetch(
     """Fill or continue the dataset folder ``out`` from ``source``, for days from ``start`` to ``end``, both included.
 
     Without ``tickers``: those of the folder. Days that are not over everywhere on earth at ``now`` are left out, whatever
-    clock or zone this machine has. ``split`` is the first day of testing of a new folder, by default after three quarters.
+    clock or zone this machine has. ``split`` is the first day of testing of a new folder, by default after three quarters; it
+    must lie after ``start`` and not after ``end``. An old folder keeps its own.
     Raises SourceError when nothing can be fetched at all: no client, no key, another fetch at work, a full disk.
     """
     now = now or datetime.now(UTC)
@@ -60,6 +61,7 @@ def fetch(
         raise SourceError(f"start {start:%Y-%m-%d} lies after {end:%Y-%m-%d}, the last day that can be had", fatal=True)
     folder = Path(out)
     refuse_bad_tickers(tickers)
+    refuse_bad_split(folder, start, end, split)
     source.check()
     with alone_in(folder):
         ledger = read_ledger(folder)
@@ -110,7 +112,8 @@ def _fetched(session: Session, source: Source, ask: Wanted, ledger: Ledger, done
     if old is None:
         ledger.forget(ask.file)
     owners, held = _owners(ledger, ask, old), ledger.held(ask.file, source.name)
-    if held and held[0] <= ask.start and held[1] >= ask.end:
+    new_splits = ask.table in PER_SHARE and ledger.adjusted_for(ask.file) != ask.splits
+    if held and held[0] <= ask.start and held[1] >= ask.end and not new_splits:
         done.rows[ask.file] = 0
         return
     if owners and ask.table in ("bars", "news", "fundamentals") and source.name not in owners.values():
@@ -119,7 +122,7 @@ def _fetched(session: Session, source: Source, ask: Wanted, ledger: Ledger, done
     span = _span(ask, held, ask.table in source.whole)
     part = session.fetch(span)
     whole = ask.table in source.whole
-    if ask.table == "bars" and old is not None and held and (what := rebased(old, part.frame)):
+    if ask.table == "bars" and old is not None and held and (what := rebased(old, part.frame, part.splits, held[1])):
         if span.start > held[0]:
             part = session.fetch(replace(ask, start=min(held[0], ask.start), end=max(held[1], ask.end)))
         done.notes.append(_rebased(ask, what, held))

@@ -19,6 +19,7 @@ from llmrl_lib.market.providers.source import Part, Source, Wanted
 from llmrl_lib.market.providers.writing import write_whole
 
 FILE = "sources.json"
+PER_SHARE = ("fundamentals",)  # tables with figures per share, which follow the splits of the ticker
 _NOTE = "What llmrl data fetch filled this folder from. Later fetches continue from it."
 
 
@@ -26,7 +27,8 @@ _NOTE = "What llmrl data fetch filled this folder from. Later fetches continue f
 class Ledger:
     """The record of a folder.
 
-    ``files`` has for each file ``filled`` (part: source), ``held`` (source: from, through), ``splits`` and ``fetches``.
+    ``files`` has for each file ``filled`` (part: source), ``held`` (source: from, through) and ``fetches``; bars have the
+    ``splits`` that were told with them, fundamentals the splits that they are ``adjusted_for``.
     """
 
     folder: Path
@@ -43,8 +45,11 @@ class Ledger:
 
     def splits(self, ticker: str) -> dict[pd.Timestamp, float] | None:
         """The splits of a ticker as they were told with its bars; None where no source told any."""
-        told = self.files.get(f"bars/{ticker}.csv", {}).get("splits")
-        return None if told is None else {pd.Timestamp(day): ratio for day, ratio in told.items()}
+        return _splits(self.files.get(f"bars/{ticker}.csv", {}).get("splits"))
+
+    def adjusted_for(self, file: str) -> dict[pd.Timestamp, float] | None:
+        """The splits that the per-share figures of a file were adjusted for; None where none were known."""
+        return _splits(self.files.get(file, {}).get("adjusted_for"))
 
     def forget(self, file: str) -> None:
         """What was said of a file that is no longer there; how it was fetched stays on record."""
@@ -63,7 +68,9 @@ class Ledger:
         first, last = min(wanted.start, before[0]), max(wanted.end, before[1])
         entry.setdefault("held", {})[source.name] = {"from": f"{first:%Y-%m-%d}", "through": f"{last:%Y-%m-%d}"}
         if part.splits is not None:
-            entry["splits"] = {f"{day:%Y-%m-%d}": ratio for day, ratio in sorted(part.splits.items())}
+            entry["splits"] = _told(part.splits)
+        if wanted.table in PER_SHARE:
+            entry["adjusted_for"] = None if wanted.splits is None else _told(wanted.splits)
         fetch = {
             "source": source.name,
             "client": source.client,
@@ -79,6 +86,14 @@ class Ledger:
         """Put the record on the disk, whole or not at all."""
         text = json.dumps({"note": _NOTE, "files": dict(sorted(self.files.items()))}, indent=1, ensure_ascii=False)
         write_whole(self.folder / FILE, f"{text}\n")
+
+
+def _told(splits: Mapping[pd.Timestamp, float]) -> dict[str, float]:
+    return {f"{day:%Y-%m-%d}": ratio for day, ratio in sorted(splits.items())}
+
+
+def _splits(told: Mapping[str, float] | None) -> dict[pd.Timestamp, float] | None:
+    return None if told is None else {pd.Timestamp(day): ratio for day, ratio in told.items()}
 
 
 def read_ledger(folder: Path) -> Ledger:

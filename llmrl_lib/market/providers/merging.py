@@ -6,8 +6,10 @@ the same quantity differently, so mixing them in one column would make a jump th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from llmrl_lib.market.providers.errors import SourceError
@@ -16,7 +18,9 @@ from llmrl_lib.market.reading import read_table
 from llmrl_lib.market.tables import TABLES, Table
 
 OWN = "your own file"  # owner of what was there before the first fetch
-SAME = 1e-4  # relative difference of a price below which two fetches agree
+SAME = 1e-6  # relative difference of a price below which two fetches agree
+_ROUNDING = 1e-6  # and the absolute one, because prices are rounded
+_COMMON = 0.1  # share of a change by which two days may differ and still have one factor: a source may round to cents
 _BY_COLUMN = ("indices", "options")
 
 
@@ -70,15 +74,37 @@ def extended(table: str, old: pd.DataFrame | None, new: pd.DataFrame, parts: lis
     return _ordered(form, both.drop_duplicates(key, keep="first"))
 
 
-def rebased(old: pd.DataFrame, new: pd.DataFrame) -> str | None:
-    """What changed prices of days that both frames of bars have: "split", "dividend", or nothing."""
+def rebased(
+    old: pd.DataFrame, new: pd.DataFrame, splits: Mapping[pd.Timestamp, float] | None, since: pd.Timestamp
+) -> str | None:
+    """What changed the prices of days that both frames of bars have; None where they agree.
+
+    A "split" is one that the source tells of, after the day ``since``. A "dividend" changes all adjusted closes by one
+    factor, and no raw close. A "rescaling" changes all raw closes by one factor at a source that tells no splits.
+    All else is a "correction".
+    """
     both = old.merge(new, on="date", suffixes=("_old", "_new"))
-    for column, what in (("raw_close", "split"), ("close", "dividend")):
-        if f"{column}_old" in both and len(both):
-            ratio = both[f"{column}_new"] / both[f"{column}_old"] - 1.0
-            if float(ratio.abs().max()) > SAME:
-                return what
-    return None
+    raw, adjusted = (_change(both, column) for column in ("raw_close", "close"))
+    if raw is None and adjusted is None:
+        return None
+    if any(day > since for day in splits or ()):
+        return "split"
+    if raw is None:
+        return "dividend" if adjusted == "common" else "correction"
+    return "rescaling" if raw == "common" and splits is None else "correction"
+
+
+def _change(both: pd.DataFrame, column: str) -> str | None:
+    """Whether a column changed: "common" by one factor on all of several days, "single" otherwise, None not at all."""
+    if f"{column}_old" not in both or f"{column}_new" not in both:
+        return None
+    prices = both[[f"{column}_old", f"{column}_new"]].dropna()
+    old, new = (prices[name].to_numpy("float64") for name in prices)
+    if (np.abs(new - old) <= SAME * old + _ROUNDING).all():
+        return None
+    factor = float(np.median(new / old))
+    one = np.abs(new - factor * old) <= _COMMON * abs(factor - 1.0) * old + _ROUNDING
+    return "common" if len(old) > 1 and one.all() else "single"
 
 
 def _ordered(form: Table, frame: pd.DataFrame) -> pd.DataFrame:

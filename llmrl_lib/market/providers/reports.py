@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -72,8 +73,7 @@ def reports(facts: Iterable[Fact]) -> pd.DataFrame:
     last: dict[pd.Timestamp, dict[str, float]] = {}
     rows = []
     for day, published in groupby(sorted(facts, key=lambda fact: fact.public), key=lambda fact: fact.public):
-        for fact in published:
-            known.learn(fact)
+        known.learn(day, list(published))
         for end in known.ends():
             metrics = known.metrics(end)
             if end <= day and metrics and _differs(metrics, last.get(end)):
@@ -83,18 +83,40 @@ def reports(facts: Iterable[Fact]) -> pd.DataFrame:
     return frame.sort_values(["available_at", "period_end"], ignore_index=True)
 
 
+class _Told(NamedTuple):
+    """A value, and the newest day whose filings tell it or let it stand."""
+
+    day: pd.Timestamp
+    value: float
+
+
+_Names = dict[int, _Told]  # what was told of one quantity, by the rank of the name it was told under
+
+
 class _Known:
-    """The values known so far, by item, end and start; a later filing replaces an earlier one's value."""
+    """The values known so far, by item, end, start and name; a later filing replaces an earlier one's value."""
 
     def __init__(self) -> None:
-        self.values: dict[tuple[str, pd.Timestamp], dict[pd.Timestamp | None, dict[int, float]]] = {}
+        self.values: dict[tuple[str, pd.Timestamp], dict[pd.Timestamp | None, _Names]] = {}
         self.spans: dict[tuple[str, pd.Timestamp], set[pd.Timestamp]] = defaultdict(set)  # ends, by item and start
 
-    def learn(self, fact: Fact) -> None:
-        by_start = self.values.setdefault((fact.item, fact.end), {})
-        by_start.setdefault(fact.start, {})[fact.rank] = fact.value
-        if fact.start is not None:
-            self.spans[fact.item, fact.start].add(fact.end)
+    def learn(self, day: pd.Timestamp, facts: Sequence[Fact]) -> None:
+        """Take in what became public on one day.
+
+        A company that has changed the name of an item recasts earlier spans under the new one, which then counts. A filing
+        that still uses the old name leaves the old value alone: the other one is told beside it, such as equity with the
+        minority's share.
+        """
+        used: dict[str, set[int]] = defaultdict(set)
+        for fact in facts:
+            used[fact.item].add(fact.rank)
+        for fact in facts:
+            names = self.values.setdefault((fact.item, fact.end), {}).setdefault(fact.start, {})
+            for rank in used[fact.item] & names.keys():
+                names[rank] = names[rank]._replace(day=day)
+            names[fact.rank] = _Told(day, fact.value)
+            if fact.start is not None:
+                self.spans[fact.item, fact.start].add(fact.end)
 
     def ends(self) -> list[pd.Timestamp]:
         """The days on which a quarter ended: those with a balance sheet or a quarter's income."""
@@ -106,8 +128,8 @@ class _Known:
 
     def at(self, item: str, end: pd.Timestamp) -> float | None:
         """The value of an item at the end of a quarter."""
-        ranks = self.values.get((item, end), {}).get(None)
-        return ranks[min(ranks)] if ranks else None
+        names = self.values.get((item, end), {}).get(None)
+        return _newest(names) if names else None
 
     def quarter(self, item: str, end: pd.Timestamp) -> float | None:
         """The value of an item over the quarter: as reported, or the difference of two spans that begin together."""
@@ -115,14 +137,16 @@ class _Known:
         starts = [start for start in by_start if start is not None]
         for start in starts:
             if _between((end - start).days, QUARTER):
-                return by_start[start][min(by_start[start])]
+                return _newest(by_start[start])
         for start in starts:
             for before in self.spans[item, start]:
                 if _between((end - before).days, QUARTER):
                     longer, shorter = by_start[start], self.values[item, before][start]
-                    both = sorted(set(longer) & set(shorter))  # of one and the same name
+                    both = longer.keys() & shorter.keys()  # of one and the same name
                     if both:
-                        return longer[both[0]] - shorter[both[0]]
+                        days = {rank: min(longer[rank].day, shorter[rank].day) for rank in both}
+                        rank = max(both, key=lambda one: (days[one], -one))
+                        return longer[rank].value - shorter[rank].value
         return None
 
     def earlier(self, item: str, end: pd.Timestamp, days: tuple[int, int]) -> pd.Timestamp | None:
@@ -146,7 +170,7 @@ class _Known:
             one = before
         by_start = self.values.get((item, end), {})
         years = [start for start in by_start if start is not None and _between((end - start).days, YEAR)]
-        return by_start[years[0]][min(by_start[years[0]])] if years else None
+        return _newest(by_start[years[0]]) if years else None
 
     def metrics(self, end: pd.Timestamp) -> dict[str, float]:
         """The metrics of the quarter that ended on ``end``, as far as they are known."""
@@ -194,6 +218,12 @@ class _Known:
         before = self.earlier(item, end, YEAR)
         new, old = self.quarter(item, end), None if before is None else self.quarter(item, before)
         return None if new is None or old is None or old == 0.0 else (new - old) / abs(old)
+
+
+def _newest(names: _Names) -> float:
+    """The value that was told last; of those told on one day, the one with the preferred name."""
+    rank = max(names, key=lambda one: (names[one].day, -one))
+    return names[rank].value
 
 
 def _between(days: int, bounds: Sequence[int]) -> bool:

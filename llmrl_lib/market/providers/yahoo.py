@@ -64,7 +64,7 @@ class _Yahoo:
             notes.append(f"{int((~whole).sum())} days lack a price and are left out ({days})")
         ratios = found["Stock Splits"]
         splits = {pd.Timestamp(day): float(ratio) for day, ratio in ratios[ratios > 0.0].items()}  # type: ignore[arg-type]
-        return Part(bars[whole].reset_index(drop=True), _query(symbol, wanted), tuple(notes), splits)
+        return Part(bars[whole].reset_index(drop=True), _query(symbol, longer), tuple(notes), splits)
 
     def _indices(self, wanted: Wanted) -> Part:
         levels = {name: self._history(symbol, wanted)["Close"].round(6) for name, symbol in LEVELS.items()}

@@ -21,11 +21,12 @@ from llmrl_lib.market.features import feature_table
 from llmrl_lib.strategy.anonymise import names_of
 from llmrl_lib.strategy.memory import recall
 from llmrl_lib.strategy.records import Strategy
+from llmrl_lib.strategy.review.donors import controls_with_donors
 from llmrl_lib.strategy.review.showing import PARTS, also_read, what_was_known, what_was_said
 
 MODEL, SHUFFLED, HUMAN = "model", "shuffled", "human"
 TICKERS = 3  # of the paper
-_TRIES = 400  # orders that are drawn to find one in which repeated cases lie apart, or controls that all have a donor
+_TRIES = 400  # orders that are drawn to find one in which repeated cases lie apart
 
 
 class ReviewError(ValueError):
@@ -140,7 +141,12 @@ def make_study(
     models = _models(free, plan, len(human), chosen_year)
     left = [one for ticker, own in free.items() for one in own if one not in models[ticker]]
     every = [one for own in made.values() for one in own]
-    controls = _shuffled(left, plan.shuffled, source)
+    controls = controls_with_donors(left, plan.shuffled, source)
+    if len(controls) < plan.shuffled:
+        raise ReviewError(
+            f"the decisions that are left give only {len(controls)} of {plan.shuffled} shuffled rationales, each of which "
+            "takes two of the same side, of one share the words of an earlier month; give fewer --shuffled or --cases"
+        )
     listed = [(MODEL, one, one) for own in models.values() for one in own]
     listed += [(SHUFFLED, one, donor) for one, donor in controls]
     listed += [(HUMAN, one, one) for one in human]
@@ -229,46 +235,6 @@ def _models(
             )
         places = np.unique(np.linspace(len(own) - 1, 0, wanted).round().astype(int))
         found[ticker] = [own[place] for place in places]
-    return found
-
-
-def _shuffled(left: Sequence[Strategy], count: int, source: np.random.Generator) -> list[tuple[Strategy, Strategy]]:
-    """Decisions that are no case, as controls, each with a donor of the same side whose words it is given.
-
-    Donors are no cases either, and none is taken twice: nobody reads the same words of two months. A donor is of another
-    month (all are of one year) of another share if possible, else of an earlier month of the same one: a later month's words
-    would tell what became of it.
-    """
-    wanted = (count, count if len({one.ticker for one in left}) > 1 else 0)  # pairs, and those of two shares
-    found: list[tuple[Strategy, Strategy]] = []
-    best = (0, 0)
-    for _ in range(_TRIES):
-        if best == wanted:
-            break
-        drawn = _with_donors([left[place] for place in source.permutation(len(left)).tolist()], count)
-        reached = (len(drawn), sum(one.ticker != donor.ticker for one, donor in drawn))
-        if reached > best:
-            best, found = reached, drawn
-    if len(found) == count:
-        return found
-    raise ReviewError(
-        f"the decisions that are left give only {len(found)} of {count} shuffled rationales, each of which takes two of the "
-        "same side, of one share the words of an earlier month; give fewer --shuffled or --cases"
-    )
-
-
-def _with_donors(drawn: Sequence[Strategy], count: int) -> list[tuple[Strategy, Strategy]]:
-    """At most `count` pairs of control and donor, no decision in two of them, taken as they come."""
-    found: list[tuple[Strategy, Strategy]] = []
-    waiting = list(drawn)
-    while waiting and len(found) < count:
-        one = waiting.pop(0)
-        fit = [other for other in waiting if other.direction == one.direction and other.rationale != one.rationale]
-        others = [other for other in fit if other.ticker != one.ticker and other.date.month != one.date.month]
-        others = others or [other for other in fit if other.ticker == one.ticker and other.date.month < one.date.month]
-        if others:
-            found.append((one, others[0]))
-            waiting.remove(others[0])
     return found
 
 

@@ -19,12 +19,14 @@ from llmrl_lib.experiments import review_tables, review_texts, reviewing
 from llmrl_lib.experiments.reviewing import Review
 from llmrl_lib.language.prompts import PromptError
 from llmrl_lib.strategy.records import write_strategies
+from llmrl_lib.strategy.review import packet as packet_module
 from llmrl_lib.strategy.review.answers import read_sheet, sheet_to_text
 from llmrl_lib.strategy.review.collecting import collect
 from llmrl_lib.strategy.review.comments import annotations_csv, comments_by_case
 from llmrl_lib.strategy.review.model_judge import beside_people, judgements_by, review_requests
 from llmrl_lib.strategy.review.scores import scores_table
 from llmrl_lib.strategy.review.simulated import Traits
+from llmrl_lib.strategy.review.study import ReviewPlan, make_study
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -84,6 +86,41 @@ def test_a_folder_keeps_its_study_and_takes_more_reviewers(tmp_path: Path) -> No
         reviewing.make_review(study(seed=5), ["R03"], tmp_path)
 
 
+def test_packets_that_were_sent_stay_and_their_answers_are_taken_after_an_upgrade(
+    made_by_people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packets = made_by_people / "packets"
+    before = (packets / "S01.html").read_bytes()
+    monkeypatch.setattr(packet_module, "order_of", lambda study, _: tuple(one.id for one in study.cases))
+    reviewing.make_review(study(), ["S01", "R09"], made_by_people)
+    assert (packets / "S01.html").read_bytes() == before
+    assert reviewing.read_study(made_by_people).reviewers == ("S01", "S02", "S03", "R09")
+    assert reviewing.collect_review(made_by_people).files == 3
+    (packets / "S02.html").unlink()
+    with pytest.raises(ll.ReviewError, match=r"S02 was sent another packet, by another version"):
+        reviewing.make_review(study(), ["S02"], made_by_people)
+    monkeypatch.undo()
+    reviewing.make_review(study(), ["S02"], made_by_people)
+    assert (packets / "S02.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [([], "there are no reviewers"), (["R01", "r01"], "R01 and r01 differ in upper"), (["R01", "R 2"], "no label")],
+)
+def test_reviewers_that_cannot_be_are_refused_before_anything_is_written(
+    tmp_path: Path, labels: list[str], message: str
+) -> None:
+    with pytest.raises(ll.ReviewError, match=message):
+        reviewing.make_review(study(), labels, tmp_path)
+    assert not list(tmp_path.iterdir())
+    reviewing.make_review(study(), ["R01"], tmp_path)
+    key = (tmp_path / "study.json").read_bytes()
+    with pytest.raises(ll.ReviewError, match="R01 and r01"):
+        reviewing.make_review(study(), ["r01"], tmp_path)
+    assert (tmp_path / "study.json").read_bytes() == key
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"cases": [1]}', '{"cases": "x", "split": "y"}'])
 def test_a_damaged_key_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "study.json").write_text(content)
@@ -105,6 +142,13 @@ def test_the_commands_go_from_strategies_to_a_report(tmp_path: Path) -> None:
         "--reviewers", "S01,S02", "--cases", "8",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
+    none = command(
+        "make", "--dataset", ROOT / "data" / "embedded", "--strategies", tmp_path / "strategies", "--out", tmp_path / "none",
+        "--reviewers", "0",
+    )  # fmt: skip
+    assert none.exit_code == 2
+    assert none.stderr.startswith("llmrl: there are no reviewers; give --reviewers a number from 1")
+    assert not (tmp_path / "none").exists()
     assert sorted(path.name for path in (out / "packets").iterdir()) == ["S01.html", "S02.html"]
     made = reviewing.read_study(out)
     assert len(made.cases) == 8
@@ -164,7 +208,23 @@ def test_comments_are_grouped_by_how_cases_were_rated(people: pd.DataFrame) -> N
     found = comments_by_case(people)
     assert list(found["verdict"]) == ["praised", *["mixed"] * 9, "criticised"]
     assert len(found.iloc[0]["comments"]) == 6
-    assert max(len(said) for said in found["comments"]) == 12  # a second showing counts to the first
+    assert max(len(said) for said in found["comments"]) == 12  # a second showing's comments join the first's
+
+
+def test_what_was_said_after_the_advice_was_seen_is_no_prediction(people: pd.DataFrame) -> None:
+    """Four of six predict LONG; at the second showing all follow the advice and rate otherwise."""
+    (again,) = (one for one in study().cases if one.repeats)
+    first = study().case(again.repeats)
+    people = people[people["case"].isin([again.id, first.id])].assign(comment="")
+    scores, shown = ["rationale", "fidelity", "safety"], people["case"] == first.id
+    people.loc[shown, "own_side"] = ["LONG"] * 4 + ["SHORT"] * 2
+    people.loc[~shown, "own_side"] = "SHORT"
+    people.loc[shown, scores], people.loc[~shown, scores] = 3, 1
+    people.loc[~shown, "comment"] = "again"
+    (case,) = comments_by_case(people).to_dict("records")
+    assert (case["rating"], case["verdict"], case["comments"]) == (3.0, "praised", ("again",) * 6)
+    assert case["long"] == pytest.approx(4 / 6)
+    assert f"{first.ticker},{first.date:%Y-%m-%d},LONG," in annotations_csv(people)
 
 
 def test_comments_are_escaped(people: pd.DataFrame) -> None:
@@ -188,6 +248,28 @@ def test_figures_show_what_the_tables_say(people: pd.DataFrame) -> None:
     effect = ll.review_bias.agreement_effect(people)
     drawn = ll.plots.review_effect(effect, names, "title", built_in=0.3)
     assert list(drawn.axes[0].lines[0].get_xdata()) == list(effect.loc[list(names), "effect"])
+
+
+def test_sentences_say_what_the_study_and_its_answers_are(people: pd.DataFrame) -> None:
+    review = Review(study(), people, False)
+    found = scores_table(people)
+    reach = (found["high"] - found["low"]) / 2
+    told = review_texts.certainty(review)
+    assert told.startswith("With 6 reviewers and 9 cases of the model's, the 95% intervals reach ")
+    assert f"{reach.min():.2f}" in told
+    assert f"{reach.max():.2f}" in told
+    assert "1 SIMULATED reviewer and 9 cases" in review_texts.certainty(
+        replace(review, answers=people[people["reviewer"] == "S01"], simulated=True)
+    )
+    assert review_texts.controls(review).endswith(
+        "controls are: 2 with words written for another month of another share."
+    )
+    own, plan = {"ORVN": strategies("ORVN")}, ReviewPlan(8, 1, 1)
+    person = [replace(strategies("ORVN")[-3], rationale="written by a person")]
+    mixed = review_texts.controls(replace(review, study=make_study(market(), own, 2018, plan, person)))
+    assert mixed.endswith("are: 1 with words written for an earlier month of the same share, 1 written by a person.")
+    assert mixed.startswith("Of the 7 cases")
+    assert "has no controls" in review_texts.controls(replace(review, study=study(4, 1, 0)))
 
 
 def rated(score: int) -> dict[str, Any]:

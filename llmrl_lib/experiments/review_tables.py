@@ -121,7 +121,7 @@ def effect_table(review: Review) -> pd.DataFrame:
 
 
 def halo_table(review: Review) -> pd.DataFrame:
-    """Correlations between dimensions once case and reviewer are taken off; of simulated ones what is built in."""
+    """Correlations between dimensions once case, reviewer and agreeing are taken off; of simulated ones what is built in."""
     found, rows = bias.halo_table(review.answers), {}
     for name, one in found.to_dict("index").items():
         rows[str(name)] = {"correlation": number(one["correlation"])}

@@ -15,6 +15,8 @@ import pandas as pd
 from llmrl_lib.experiments import review_tables as tables
 from llmrl_lib.experiments.reviewing import Review
 from llmrl_lib.strategy.review.comments import CRITICISED, MIXED, PRAISED
+from llmrl_lib.strategy.review.scores import first_showings, scores_table
+from llmrl_lib.strategy.review.study import HUMAN, SHUFFLED
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _NO_TEX = "tex2jax_ignore mathjax_ignore"
@@ -27,6 +29,35 @@ th, td { padding: .2rem .6rem; border-bottom: 1px solid #d0d0d0; text-align: lef
 li { overflow-wrap: anywhere; }
 @media print { table, li { break-inside: avoid; } }
 """
+
+
+def certainty(review: Review) -> str:
+    """A sentence: how far the intervals of the scores reach, of how many reviewers and cases."""
+    found = scores_table(review.answers)
+    reach = ((found["high"] - found["low"]) / 2).dropna()
+    cases = f"{review.label} and {_counted(first_showings(review.answers)['case'].nunique(), 'case')} of the model's"
+    if not len(reach):
+        return f"With {cases} there are no intervals."
+    least, most = tables.number(reach.min()), tables.number(reach.max())
+    wide = least if least == most else f"{least} to {most}"
+    return f"With {cases}, the 95% intervals reach {wide} to either side: they do not tell scores within that apart."
+
+
+def controls(review: Review) -> str:
+    """A sentence: which controls the study has, and whose words they carry."""
+    shown = [one for one in review.study.cases if not one.repeats]
+    shuffled = [one for one in shown if one.kind == SHUFFLED]
+    same = sum(one.donor.split()[0] == one.ticker for one in shuffled)
+    human = sum(one.kind == HUMAN for one in shown)
+    parts = {
+        "with words written for another month of another share": len(shuffled) - same,
+        "with words written for an earlier month of the same share": same,
+        "written by a person": human,
+    }
+    told = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+    if not told:
+        return "This study has no controls: it does not show whether reviewers read."
+    return f"Of the {_counted(len(shown), 'case')} of this study, second showings apart, controls are: {told}."
 
 
 def comments_html(review: Review) -> str:
@@ -98,6 +129,10 @@ def report_html(review: Review) -> str:
 def table_html(table: pd.DataFrame) -> str:
     """A table whose every cell is escaped."""
     return str(table.to_html(escape=True, border=0))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _times(count: int) -> str:

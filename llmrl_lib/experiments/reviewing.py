@@ -44,6 +44,7 @@ from llmrl_lib.strategy.review.study import (
     TICKERS,
     ReviewError,
     ReviewPlan,
+    Sent,
     Study,
     make_study,
     study_from_record,
@@ -161,22 +162,34 @@ def simulated_answers(study: Study, traits: Sequence[Traits], seed: int = 0) -> 
 def make_review(study: Study, reviewers: Sequence[str], folder: Path) -> list[Path]:
     """Writes the key and a packet for each reviewer; gives the packets' paths. More reviewers can join later.
 
-    Raises ReviewError for a folder that holds another study, and for a label that cannot be one.
+    A packet that is there already stays as it was sent. Raises ReviewError, before anything is written, for a folder that
+    holds another study, for no reviewers, and for labels that cannot be ones or that some file systems take for the same.
     """
-    known: tuple[str, ...] = ()
+    kept: tuple[Sent, ...] = ()
     if (folder / KEY).is_file():
         other = read_study(folder)
         if other.id != study.id:
             raise ReviewError(f"{folder} holds study {other.id}, and this would be {study.id}; give another --out")
-        known = other.reviewers
+        kept = other.sent
     named = tuple(dict.fromkeys(reviewers))
-    packets = {name: packet(study, name) for name in named}
-    both = tuple(dict.fromkeys([*known, *named]))
-    write_text(folder / KEY, json.dumps(study_to_record(replace(study, reviewers=both)), indent=1) + "\n")
+    if not named:
+        raise ReviewError("there are no reviewers; give --reviewers a number from 1, or labels such as R01,R02")
+    _apart([*(one.reviewer for one in kept), *named])
+    places = {name: folder / PACKETS / f"{name}.html" for name in named}
+    known = {one.reviewer: one for one in kept}
+    packets = {name: packet(study, name) for name in named if name not in known or not places[name].is_file()}
+    for name, made in packets.items():
+        if known.get(name, made.sent) != made.sent:
+            raise ReviewError(
+                f"{name} was sent another packet, by another version of this package, and {places[name]} is gone; put the "
+                "file back, or give a new label"
+            )
+    new = tuple(made.sent for name, made in packets.items() if name not in known)
+    write_text(folder / KEY, json.dumps(study_to_record(replace(study, sent=(*kept, *new))), indent=1) + "\n")
     (folder / ANSWERS).mkdir(exist_ok=True)
-    for name, sent in packets.items():
-        write_text(folder / PACKETS / f"{name}.html", sent.html)
-    return [folder / PACKETS / f"{name}.html" for name in named]
+    for name, made in packets.items():
+        write_text(places[name], made.html)
+    return list(places.values())
 
 
 def write_simulated(study: Study, traits: Sequence[Traits], folder: Path, seed: int = 0) -> list[Path]:
@@ -242,6 +255,17 @@ def read_rationales(path: Path) -> list[Strategy]:
             wanted = "ticker, date, side (LONG or SHORT), confidence (1 to 3) and text"
             raise ReviewError(f"{path}, rationale {number}: {error!r}; give {wanted}") from None
     return made
+
+
+def _apart(labels: Sequence[str]) -> None:
+    """Raises ReviewError for labels that differ in upper and lower case alone: their files would overwrite each other."""
+    first: dict[str, str] = {}
+    for label in labels:
+        if first.setdefault(label.casefold(), label) != label:
+            raise ReviewError(
+                f"reviewers {first[label.casefold()]} and {label} differ in upper and lower case alone, and their files may "
+                "overwrite each other; give other labels"
+            )
 
 
 def _by_person(one: dict[str, Any]) -> Strategy:

@@ -33,8 +33,8 @@ def strategies(ticker: str, prompt: str = "p4", model: str = "invented") -> tupl
             direction=int(number % 3 > 0),
             confidence=1 + number % 3,
             weights=(("rsi_14", 5), ("debt_to_equity", 2)),
-            rationale=f"Month {number}: {SECRET}. Orvane (ORVN) said on 2018-03-05 that Velkra sells, and Ilka Quellin "
-            "keeps the outlook. Against it: <5% growth & a weak market.",
+            rationale=f"Month {number} of series {TICKERS.index(ticker)}: {SECRET}. Orvane (ORVN) said on 2018-03-05 that "
+            "Velkra sells, and Ilka Quellin keeps the outlook. Against it: <5% growth & a weak market.",
             evidence=(Evidence("rsi_14", "55.1", "bullish"), Evidence("debt_to_equity", "0.41", "neutral")),
             findings=(Finding("market", "Kestrova Retail weakens", "bearish"),),
             factors=(Factor("company", "orders of Quillory Search fell", -1, 2),),

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from reviewed import study
 
+from llmrl_lib.strategy.review import packet as packets
 from llmrl_lib.strategy.review.answers import Sheet, read_sheet, sheet_of, sheet_to_text
 from llmrl_lib.strategy.review.collecting import answers_table, collect, table_to_csv
 from llmrl_lib.strategy.review.packet import canonical, packet
 from llmrl_lib.strategy.review.simulated import Traits, quality_of, simulated_sheets
 from llmrl_lib.strategy.review.study import ReviewError
 
-STUDY = replace(study(), reviewers=("S01", "S02", "S03", "S04"))
+STUDY = replace(study(), sent=tuple(packet(study(), f"S0{number}").sent for number in (1, 2, 3, 4)))
 HOSTILE = (
     "<script>window.done = 1</script>", "<img src=x onerror=alert(1)>", "</td></table><script>alert(1)</script>",
     "$$\\def\\x{}$$", "[x](javascript:alert(1))", "=cmd|' /C calc'!A0", "'; DROP TABLE answers; --", "{{7*7}} ${7*7} #{7}",
@@ -150,6 +151,24 @@ def test_missing_answers_are_counted() -> None:
 def test_answers_to_another_study_are_refused() -> None:
     with pytest.raises(ReviewError, match="it answers study"):
         sheet_of(study(seed=3), sheet_to_text(sheets()[0]).encode())
+
+
+def test_answers_are_held_against_what_was_sent_and_not_against_what_would_be_sent_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sheet = sheets()[0]
+    monkeypatch.setattr(packets, "order_of", lambda study, _: tuple(one.id for one in study.cases))
+    assert packet(STUDY, "S01").order != sheet_order(sheet)
+    assert sheet_of(STUDY, sheet_to_text(sheet).encode()) == sheet
+    with pytest.raises(ReviewError, match="another packet than the one that S01 was sent"):
+        sheet_of(replace(STUDY, sent=()), sheet_to_text(sheet).encode())
+    now = sealed({**json.loads(sheet_to_text(sheet)), "packet": packet(STUDY, "S01").digest})
+    with pytest.raises(ReviewError, match="another packet than the one that S01 was sent"):
+        sheet_of(STUDY, now)
+
+
+def sheet_order(sheet: Sheet) -> tuple[str, ...]:
+    return tuple(one.case for one in sheet.answers)
 
 
 def test_a_copy_is_left_out_and_two_different_files_of_one_reviewer_are_both_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from reviewed import study
 
+from llmrl_lib.experiments.reviewing import SIMULATED
 from llmrl_lib.strategy.review.agreement import agreement_table, alpha_of, with_oneself
 from llmrl_lib.strategy.review.bias import ALL, agreement_effect, halo_table, hit_rates, reviewers_table
 from llmrl_lib.strategy.review.collecting import answers_table
@@ -160,7 +161,14 @@ def test_agreement_with_oneself_by_hand() -> None:
     table.loc[table["case"] == "c2", "repeats"] = "c0"
     found = with_oneself(table).loc["fidelity"]
     assert (found["pairs"], found["alike"], found["change"]) == (2, 0.5, 0.5)
-    assert found["by chance"] == pytest.approx(0.5)  # each rated two cases in two ways
+    assert found["by chance"] == 0  # each rated two cases in two ways
+
+
+def test_agreement_by_chance_pairs_no_rating_with_itself() -> None:
+    assert with_oneself(answers([[1, 3]])).loc["safety", "by chance"] == 0
+    assert with_oneself(answers([[1, 1, 1, 3]])).loc["safety", "by chance"] == pytest.approx(3 / 6)
+    assert with_oneself(answers([[1, 1, 3], [2, NAN, NAN]])).loc["safety", "by chance"] == pytest.approx(1 / 3)
+    assert np.isnan(with_oneself(answers([[1]])).loc["safety", "by chance"])
 
 
 def test_hit_rates_by_hand() -> None:
@@ -180,6 +188,39 @@ def test_the_effect_of_agreeing_by_hand() -> None:
     table = answers((worth[None, :] + mild[:, None] + agrees).tolist())
     table["agrees"] = agrees.ravel().astype(bool)
     assert agreement_effect(table).loc["rationale", "effect"] == pytest.approx(1.0)
+
+
+def test_the_interval_of_the_effect_is_that_of_dummies_clustered_by_reviewer() -> None:
+    """The sandwich of the whole regression, as in Cameron and Miller (2015), on ratings with gaps."""
+    source = np.random.default_rng(4)
+    ratings = source.integers(1, 4, (6, 7)).astype(float)
+    ratings[source.random((6, 7)) < 0.15] = NAN
+    table = answers(ratings.tolist())
+    table["agrees"] = source.random(len(table)) < 0.5
+    constants = [pd.get_dummies(table["reviewer"]), pd.get_dummies(table["case"]).iloc[:, 1:]]
+    design = np.column_stack([table["agrees"], *constants]).astype(float)
+    inverse = np.linalg.inv(design.T @ design)
+    rating = table["safety"].to_numpy()
+    effects = inverse @ design.T @ rating
+    scores = pd.DataFrame(design * (rating - design @ effects)[:, None]).groupby(table["reviewer"]).sum().to_numpy()
+    small = 6 / 5 * (len(table) - 1) / (len(table) - design.shape[1])
+    error = np.sqrt(small * (inverse @ scores.T @ scores @ inverse)[0, 0])
+    found = agreement_effect(table).loc["safety"]
+    half = 2.570582 * error  # Student's t, five degrees of freedom
+    assert found[["effect", "low", "high"]].tolist() == pytest.approx(
+        [effects[0], effects[0] - half, effects[0] + half]
+    )
+
+
+def test_intervals_of_the_effect_cover_the_truth_as_often_as_they_say_and_are_no_wider() -> None:
+    """A packet of twelve cases and ten reviewers, drawn 160 times: 152 expected, standard deviation 2.8."""
+    made, truth = study(), expected_effect(SIMULATED[0])
+    found = pd.DataFrame([agreement_effect(drawn(made, list(SIMULATED), seed)).loc[ALL] for seed in range(160)])
+    covered = ((found["low"] <= truth) & (truth <= found["high"])).sum()
+    assert 142 <= covered <= 159
+    assert abs(found["effect"].mean() - truth) < 0.02
+    width = 2 * 2.262 * found["effect"].std()  # of the estimates as they are spread
+    assert (found["high"] - found["low"]).mean() == pytest.approx(width, rel=0.2)
 
 
 def test_where_everybody_always_agrees_there_is_no_effect_to_be_known() -> None:
@@ -208,6 +249,12 @@ def test_the_report_recovers_halo(large: Study, halo: float) -> None:
     assert found.mean() == pytest.approx(halo, abs=0.08)
 
 
+def test_agreeing_is_no_halo(large: Study) -> None:
+    """The reviewers of the notebook, whose ratings agreeing moves in all dimensions together."""
+    found = [halo_table(drawn(large, list(SIMULATED) * 3, seed))["correlation"].mean() for seed in range(6)]
+    assert np.mean(found) == pytest.approx(SIMULATED[0].halo, abs=0.02)
+
+
 @pytest.mark.parametrize("hit_rate", [0.4, 0.8])
 def test_the_report_recovers_ability(large: Study, hit_rate: float) -> None:
     table = drawn(large, [Traits(hit_rate=hit_rate)] * 24)
@@ -232,6 +279,18 @@ def test_noise_lowers_agreement(large: Study) -> None:
     )
     assert sure > dice + 0.05
     assert abs(dice) < 0.05
+
+
+def test_no_reviewer_draws_what_the_qualities_drew() -> None:
+    """Of a stream that both shared, the first case's quality would tell whether the eleventh reviewer is right at first."""
+    made = study()
+    hits, qualities = [], []
+    for seed in range(50):
+        quality = quality_of(made, seed)
+        first = simulated_sheets(made, [Traits(hit_rate=0.5)] * 11, quality, seed)[-1].answers[0]
+        hits.append(first.side == made.case(first.case).right_side)
+        qualities.append(quality[made.cases[0].id]["safety"])
+    assert abs(np.corrcoef(hits, qualities)[0, 1]) < 0.5
 
 
 def test_simulated_reviewers_are_the_same_each_time_and_refuse_what_has_no_known_mean(large: Study) -> None:

@@ -49,21 +49,56 @@ def test_by_default_the_first_test_year_is_reviewed() -> None:
 def test_the_same_choices_give_the_same_study_and_others_another() -> None:
     assert make_study(market(), {one: strategies(one) for one in TICKERS}, 2018).id == study().id
     assert study(seed=1).id != study().id
-    assert replace(study(), reviewers=("R01",)).id == study().id
+    assert replace(study(), sent=(packet(study(), "R01").sent,)).id == study().id
 
 
 def test_a_study_is_read_back_without_loss() -> None:
-    record = json.loads(json.dumps(study_to_record(study())))
-    assert study_from_record(record) == study()
+    made = replace(study(), sent=(packet(study(), "R01").sent, packet(study(), "R02").sent))
+    record = json.loads(json.dumps(study_to_record(made)))
+    assert study_from_record(record) == made
+    record["sent"][1]["order"][0] = "another"
+    with pytest.raises(ValueError, match="R02 was sent has other cases"):
+        study_from_record(record)
 
 
 def test_a_shuffled_rationale_was_written_for_another_share_and_argues_for_the_side_shown() -> None:
-    made = study()
     words = {one.said["rationale"]: one for ticker in TICKERS for one in _cases_of(ticker)}
-    for case in (one for one in made.cases if one.kind == SHUFFLED):
-        donor = words[case.said["rationale"]]
-        assert (donor.ticker, donor.date) != (case.ticker, case.date)
-        assert donor.side == case.side == case.said["side"]
+    assert len(words) == 13 * len(TICKERS)
+    for made in (study(20, 1, 6, seed=seed) for seed in range(3)):
+        for case in (one for one in made.cases if one.kind == SHUFFLED):
+            donor = words[case.said["rationale"]]
+            assert donor.ticker != case.ticker
+            assert donor.date.month != case.date.month
+            assert donor.side == case.side == case.said["side"]
+            assert case.donor == f"{donor.ticker} {donor.date:%Y-%m-%d}"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nobody_reads_the_same_words_of_two_decisions(seed: int) -> None:
+    made = study(22, 1, 8, seed=seed)
+    shown = [one for one in made.cases if not one.repeats]
+    donors = [one.donor for one in shown if one.kind == SHUFFLED]
+    assert len(set(donors)) == 8
+    assert not set(donors) & {f"{one.ticker} {one.date:%Y-%m-%d}" for one in shown}
+    assert len({one.said["rationale"] for one in shown}) == len(shown)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_within_one_share_a_donor_is_of_an_earlier_month(seed: int) -> None:
+    made = make_study(market(), {"ORVN": strategies("ORVN")}, 2018, ReviewPlan(8, 1, 2, seed))
+    controls = [one for one in made.cases if one.kind == SHUFFLED]
+    assert len(controls) == 2
+    assert all(one.donor.startswith("ORVN ") and one.donor[5:12] < f"{one.date:%Y-%m}" for one in controls)
+
+
+def test_one_share_without_earlier_words_of_the_same_side_has_no_controls() -> None:
+    """Decisions that are left are the first LONG ones and then SHORT ones, each side's words only once."""
+    own = [one for one in strategies("ORVN") if one.date.year == 2018]
+    sides = [
+        replace(one, direction=int(number < 2), rationale=f"words {number // 2}") for number, one in enumerate(own[:4])
+    ]
+    with pytest.raises(ReviewError, match="give only 0 of 1 shuffled"):
+        make_study(market(), {"ORVN": sides}, 2018, ReviewPlan(3, 0, 1))
 
 
 def _cases_of(ticker: str) -> list:
@@ -216,13 +251,19 @@ def test_rationales_by_people_are_mixed_in_blind() -> None:
     assert len({(one.ticker, one.date) for one in made.cases if not one.repeats}) == 11
 
 
+def test_rationales_of_another_year_are_refused() -> None:
+    human = [replace(strategies("KSTV")[2], rationale="written by a person")]
+    with pytest.raises(ReviewError, match=r"is of KSTV on 2017-.*, and the study of 2018"):
+        make_study(market(), {one: strategies(one) for one in TICKERS}, 2018, ReviewPlan(12, 1, 1), human)
+
+
 @pytest.mark.parametrize(
     ("plan", "year", "message"),
     [
         (ReviewPlan(3, 1, 2), 2018, "leave 0 for the model"),
         (ReviewPlan(60, 1, 2), 2018, "give fewer --cases"),
         (ReviewPlan(12, 1, 2), 1999, "there are some of 2017 to 2018"),
-        (ReviewPlan(41, 1, 3), 2018, "decisions are left for 3 shuffled"),
+        (ReviewPlan(41, 1, 3), 2018, "give only 0 of 3 shuffled"),
     ],
 )
 def test_plans_that_cannot_be_kept_are_refused(plan: ReviewPlan, year: int, message: str) -> None:

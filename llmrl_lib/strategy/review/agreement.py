@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib.strategy.review.resampling import DRAWS, LEVEL, UNKNOWN, Estimate
-from llmrl_lib.strategy.review.rubric import DIMENSIONS, SCORES, SIDES
+from llmrl_lib.strategy.review.rubric import DIMENSIONS, SIDES
 from llmrl_lib.strategy.review.scores import first_showings, matrix
 
 ALPHA_DRAWS = DRAWS // 4
@@ -61,7 +61,9 @@ def agreement_table(answers: pd.DataFrame) -> pd.DataFrame:
 
 def with_oneself(answers: pd.DataFrame) -> pd.DataFrame:
     """A row per dimension: pairs of first and second showing, share rated alike, mean change (later less earlier), and
-    the share alike that two unrelated ratings of the same reviewers would have; a last row for the prediction.
+    the share alike that two unrelated ratings of the same reviewers would have (two of a reviewer's own, drawn without
+    replacement; NaN with fewer than two). A last row is for the prediction: there the later one was made after the reviewer
+    had seen the advice on that case, and may have followed it.
     """
     again = answers[answers["repeats"] != ""]
     columns = [*DIMENSIONS, "own_side", "place"]
@@ -74,8 +76,7 @@ def with_oneself(answers: pd.DataFrame) -> pd.DataFrame:
     first, rows = first_showings(answers), {}
     for name in (*DIMENSIONS, "own_side"):
         alike = pairs[name] == pairs[f"{name}_later"]
-        values = SCORES if name in DIMENSIONS else SIDES
-        chance = [sum(float((own[name] == one).mean()) ** 2 for one in values) for _, own in first.groupby("reviewer")]
+        chance = [_by_chance(own[name]) for _, own in first.groupby("reviewer") if len(own) > 1]
         change = (pairs[f"{name}_later"] - pairs[name]).mean() if name in DIMENSIONS and len(pairs) else float("nan")
         rows["own prediction" if name == "own_side" else name] = {
             "pairs": len(pairs),
@@ -84,6 +85,12 @@ def with_oneself(answers: pd.DataFrame) -> pd.DataFrame:
             "change": float(change),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _by_chance(own: pd.Series) -> float:
+    """The chance that two different ratings of one reviewer are alike: the sum of n (n - 1) / (N (N - 1)) over values."""
+    counts = own.value_counts()
+    return float((counts * (counts - 1)).sum() / (len(own) * (len(own) - 1)))
 
 
 def _alpha(counts: np.ndarray, domain: np.ndarray, level: Level) -> float:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from llmrl_lib.strategy.review.packet import FORMAT, REVIEWER, canonical, packet
+from llmrl_lib.strategy.review.packet import FORMAT, REVIEWER, canonical, sent_to
 from llmrl_lib.strategy.review.rubric import (
     BACKGROUNDS,
     CONFIDENCES,
@@ -97,9 +97,9 @@ def sheet_of(study: Study, content: bytes) -> Sheet:
         _refuse(f"reviewer is {_short(reviewer)}, which is no label")
     if not isinstance(simulated, bool):
         _refuse(f"simulated is {_short(simulated)}; true or false is right")
-    if not simulated and study.reviewers and reviewer not in study.reviewers:
+    if not simulated and study.sent and reviewer not in study.reviewers:
         _refuse(f"reviewer {reviewer} has no packet of this study; those are {', '.join(study.reviewers)}")
-    sent = packet(study, reviewer)
+    sent = sent_to(study, reviewer)
     if found["packet"] != sent.digest:
         _refuse(f"it answers another packet than the one that {reviewer} was sent")
     if found["order"] != list(sent.order):

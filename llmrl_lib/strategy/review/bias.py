@@ -6,8 +6,9 @@ import itertools
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as students_t
 
-from llmrl_lib.strategy.review.resampling import UNKNOWN, Estimate, mean_interval, statistic_interval
+from llmrl_lib.strategy.review.resampling import LEVEL, UNKNOWN, Estimate, mean_interval
 from llmrl_lib.strategy.review.rubric import DIMENSIONS
 from llmrl_lib.strategy.review.scores import first_showings, matrix
 
@@ -60,64 +61,80 @@ def agreement_effect(answers: pd.DataFrame) -> pd.DataFrame:
     one for their mean, with effect, low, high (95%), ratings.
 
     The coefficient of agreeing in a regression with a constant for every reviewer and for every case: neither lenient
-    reviewers nor good cases that many agree with count as an effect. NaN where nobody's agreeing differs from both. The
-    regression is fitted again to resampled reviewers and cases for the interval. Over the model's cases, first showings.
+    reviewers nor good cases that many agree with count as an effect. NaN where nobody's agreeing differs from both. Over the
+    model's cases, first showings. The interval is for other reviewers of these cases: its standard error is clustered by
+    reviewer, with Student's t of one degree of freedom less than there are (Cameron and Miller, "A practitioner's guide to
+    cluster-robust inference", Journal of Human Resources 2015). Resampling cases as well would make it far too wide, because
+    the regression takes off already what cases have of their own.
     """
     first = first_showings(answers)
     if not len(first):
         return _estimates(dict.fromkeys((*DIMENSIONS, ALL), UNKNOWN), "effect")
     rated = first.assign(**{ALL: first[list(DIMENSIONS)].mean(axis=1)})
     agrees = matrix(rated, "agrees")
-    found = {}
-    for name in (*DIMENSIONS, ALL):
-        values = matrix(rated, name)
-
-        def effect(weights: np.ndarray, values: np.ndarray = values) -> float:
-            return _coefficient(values, agrees, weights)
-
-        found[name] = statistic_interval(effect, values.shape, int((~np.isnan(values)).sum()))
-    return _estimates(found, "effect")
+    return _estimates({name: _coefficient(matrix(rated, name), agrees) for name in (*DIMENSIONS, ALL)}, "effect")
 
 
 def halo_table(answers: pd.DataFrame) -> pd.DataFrame:
-    """A row per pair of dimensions: the correlation of what is left of their ratings once each case's and each reviewer's
-    mean is taken off. Near 0 where dimensions are judged apart, 1 where one impression gives all three.
+    """A row per pair of dimensions: the correlation of what is left of their ratings in the regression of
+    `agreement_effect`, with reviewer, case and agreeing taken off: these move all dimensions together without any halo.
+    Near 0 where dimensions are judged apart, 1 where one impression gives all three.
     """
     first = first_showings(answers)
-    left = {name: _residual(matrix(first, name)) for name in DIMENSIONS} if len(first) else {}
+    left = {}
+    if len(first):
+        agrees = matrix(first, "agrees")
+        for name in DIMENSIONS:
+            agree, rating = _without_means(matrix(first, name), agrees)
+            left[name] = rating - agree * _slope(agree, rating, 0.0)
     rows = {}
     for one, other in itertools.combinations(DIMENSIONS, 2):
         rows[f"{one}, {other}"] = {"correlation": _correlation(left[one], left[other]) if left else float("nan")}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _coefficient(values: np.ndarray, agrees: np.ndarray, weights: np.ndarray) -> float:
-    """Weighted least squares of values on agreeing, reviewer and case; NaN where agreeing is a matter of these alone."""
-    used = (weights > 0) & ~np.isnan(values)
-    reviewers, cases = np.nonzero(used)
-    if not len(reviewers):
-        return float("nan")
-    root = np.sqrt(weights[used])
+def _coefficient(values: np.ndarray, agrees: np.ndarray) -> Estimate:
+    """Least squares of values (reviewers, cases) on agreeing, reviewer and case, with its interval; NaN where agreeing is a
+    matter of these alone, and no interval with a single reviewer or too few ratings.
+    """
+    there = ~np.isnan(values)
+    count = int(there.sum())
+    agree, rating = _without_means(values, agrees)
+    effect, none = _slope(agree, rating), float("nan")
+    reviewers, cases = int(there.any(1).sum()), int(there.any(0).sum())
+    free = count - reviewers - cases  # of ratings, less the constants and the effect
+    if np.isnan(effect) or reviewers < 2 or free < 1:
+        return Estimate(effect, none, none, count)
+    by_reviewer = (agree * (rating - agree * effect)).sum(1)
+    small = reviewers / (reviewers - 1) * (count - 1) / free
+    error = float(np.sqrt(small * by_reviewer @ by_reviewer) / (agree * agree).sum())
+    beyond = error * float(students_t.ppf((1 + LEVEL) / 2, reviewers - 1))
+    return Estimate(effect, effect - beyond, effect + beyond, count)
+
+
+def _without_means(values: np.ndarray, agrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Agreeing and values (reviewers, cases), each less what reviewers and cases explain of it; 0 where there is no value.
+
+    By Frisch, Waugh and Lovell the slope between the two is the coefficient of agreeing in the whole regression.
+    """
+    there = ~np.isnan(values)
+    reviewers, cases = np.nonzero(there)
     dummies = np.concatenate([np.eye(values.shape[0])[reviewers], np.eye(values.shape[1])[cases]], axis=1)
-    scaled = dummies * root[:, None]
-    both = np.stack([agrees[used] * root, values[used] * root], axis=1)
-    fitted, *_ = np.linalg.lstsq(scaled, both, rcond=None)
-    agree, rating = (both - scaled @ fitted).T  # Frisch, Waugh and Lovell
-    spread = float(agree @ agree)
-    return float(agree @ rating / spread) if spread > _TOLERANCE else float("nan")
+    both = np.stack([agrees[there], values[there]], axis=1)
+    fitted, *_ = np.linalg.lstsq(dummies, both, rcond=None)
+    left = np.zeros((2, *values.shape))
+    left[:, there] = (both - dummies @ fitted).T
+    return left[0], left[1]
 
 
-def _residual(values: np.ndarray) -> np.ndarray:
-    """Values less their case's and reviewer's mean; exact where every reviewer rated every case."""
-    rows, columns = np.nanmean(values, 1, keepdims=True), np.nanmean(values, 0, keepdims=True)
-    return values - rows - columns + np.nanmean(values)
+def _slope(agree: np.ndarray, rating: np.ndarray, otherwise: float = float("nan")) -> float:
+    spread = float((agree * agree).sum())
+    return float((agree * rating).sum() / spread) if spread > _TOLERANCE else otherwise
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    both = ~np.isnan(one) & ~np.isnan(other)
-    one, other = one[both], other[both]
-    spread = float(np.sqrt((one @ one) * (other @ other)))
-    return float(one @ other) / spread if spread > _TOLERANCE else float("nan")
+    spread = float(np.sqrt((one * one).sum() * (other * other).sum()))
+    return float((one * other).sum()) / spread if spread > _TOLERANCE else float("nan")
 
 
 def _estimates(found: dict[str, Estimate], name: str) -> pd.DataFrame:

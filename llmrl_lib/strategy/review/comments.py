@@ -21,7 +21,8 @@ COLUMNS = ("ticker", "date", "direction", "note")  # as `refinement.exemplars.re
 def comments_by_case(answers: pd.DataFrame) -> pd.DataFrame:
     """A row per case with a comment, best rated first: ticker, date, kind, side (as advised), rating (mean of all three
     dimensions), verdict (praised from 2.5, criticised up to 1.5, else mixed), long (share of reviewers who predicted LONG),
-    comments (a tuple of one-line texts). Second showings count to the case that they show again.
+    comments (a tuple of one-line texts). Rating and long are of first showings: the second prediction was made by who had
+    seen the advice. Only the comments of a second showing join those of the case that it shows again.
     """
     one_kind(answers)
     shown = answers.assign(
@@ -33,9 +34,9 @@ def comments_by_case(answers: pd.DataFrame) -> pd.DataFrame:
     for _, own in shown.groupby("case", sort=False):
         told = tuple(text for text in own["said"] if text)
         if told:
-            first, rating = own.iloc[0], float(own["rating"].mean())
-            behind = {name: first[name] for name in ("ticker", "date", "kind", "side")}
-            long = float((own["own_side"] == SIDES[0]).mean())
+            first = own[own["repeats"] == ""]
+            behind = {name: own.iloc[0][name] for name in ("ticker", "date", "kind", "side")}
+            rating, long = float(first["rating"].mean()), float((first["own_side"] == SIDES[0]).mean())
             rows.append({**behind, "rating": rating, "verdict": _verdict(rating), "long": long, "comments": told})
     columns = ["ticker", "date", "kind", "side", "rating", "verdict", "long", "comments"]
     return pd.DataFrame(rows, columns=columns).sort_values(

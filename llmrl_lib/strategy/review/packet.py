@@ -18,7 +18,7 @@ from typing import Any
 
 from llmrl_lib.strategy.review.curtain import drawn
 from llmrl_lib.strategy.review.rubric import BACKGROUNDS, CONFIDENCES, LONGEST_COMMENT, MOST_YEARS, RUBRIC, SIDES
-from llmrl_lib.strategy.review.study import ReviewError, Study, order_of
+from llmrl_lib.strategy.review.study import ReviewError, Sent, Study, order_of
 
 REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,39}")
 FORMAT = "llmrl review answers 1"
@@ -32,6 +32,11 @@ class Packet:
     order: tuple[str, ...]  # ids of cases
     digest: str  # SHA-256 of `data`; every answer file names it
     data: Mapping[str, Any]
+
+    @property
+    def sent(self) -> Sent:
+        """What the study keeps of it."""
+        return Sent(self.reviewer, self.order, self.digest)
 
     @property
     def html(self) -> str:
@@ -74,6 +79,12 @@ def packet(study: Study, reviewer: str) -> Packet:
     }
     digest = hashlib.sha256(canonical(data).encode()).hexdigest()
     return Packet(reviewer, order, digest, data)
+
+
+def sent_to(study: Study, reviewer: str) -> Sent:
+    """What a reviewer was sent, as the study has it, else what they would be sent now. Raises ReviewError as `packet`."""
+    kept = next((one for one in study.sent if one.reviewer == reviewer), None)
+    return kept or packet(study, reviewer).sent
 
 
 def canonical(value: Any) -> str:

@@ -8,7 +8,6 @@ by far; resampling reviewers alone would speak of these cases only. The method e
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,20 +43,6 @@ def mean_interval(values: np.ndarray, draws: int = DRAWS, level: float = LEVEL, 
     weights = np.einsum("bi,ij,bj->b", rows, present, columns, optimize=True)
     drawn = sums[weights > 0] / weights[weights > 0]
     return _estimate(float(values[there].mean()), drawn, int(there.sum()), level)
-
-
-def statistic_interval(
-    statistic: Callable[[np.ndarray], float],
-    shape: tuple[int, int],
-    count: int,
-    draws: int = 500,
-    level: float = LEVEL,
-    seed: int = 0,
-) -> Estimate:
-    """Any statistic of weights (reviewers, cases), 1 for the data as they are, with its interval; NaN draws do not count."""
-    rows, columns = counts(shape, draws, seed)
-    drawn = np.array([statistic(np.outer(row, column)) for row, column in zip(rows, columns, strict=True)])
-    return _estimate(statistic(np.ones(shape)), drawn[~np.isnan(drawn)], count, level)
 
 
 def counts(shape: tuple[int, int], draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from llmrl_lib.strategy.review.answers import Answer, Sheet
-from llmrl_lib.strategy.review.packet import packet
+from llmrl_lib.strategy.review.packet import sent_to
 from llmrl_lib.strategy.review.rubric import BACKGROUNDS, DIMENSIONS, SIDES
 from llmrl_lib.strategy.review.study import HUMAN, MODEL, SHUFFLED, Study
 
 LABEL = "S"  # of a simulated reviewer, before its number
+_QUALITIES, _REVIEWERS = 11, 1000  # of streams of random numbers: reviewer 11 draws others than the qualities do
 _REMARKS = {
     1: "simulated comment: the figures do not carry this conclusion",
     2: "simulated comment: plausible, but the risks are only named",
@@ -41,7 +42,7 @@ def quality_of(study: Study, seed: int = 0, spread: float = 0.35) -> dict[str, d
     Second showings are worth what the first ones are, and each case the same in all dimensions: correlations that are left
     between these are then those of the halo.
     """
-    source = np.random.default_rng([seed, 11])
+    source = np.random.default_rng([seed, _QUALITIES])
     middle = {MODEL: 2.0, HUMAN: 2.1, SHUFFLED: 1.5}
     found: dict[str, dict[str, float]] = {}
     for case in study.cases:
@@ -65,8 +66,8 @@ def simulated_sheets(
     groups = list(BACKGROUNDS)
     made = []
     for number, one in enumerate(traits, start=1):
-        source = np.random.default_rng([seed, number])
-        sent = packet(study, f"{LABEL}{number:02d}")
+        source = np.random.default_rng([seed, _REVIEWERS, number])
+        sent = sent_to(study, f"{LABEL}{number:02d}")
         answers = tuple(_answer(study, name, one, quality[name], source) for name in sent.order)
         group, years = groups[number % len(groups)], int(source.integers(1, 31))
         made.append(Sheet(study.id, sent.digest, sent.reviewer, True, group, years, answers))

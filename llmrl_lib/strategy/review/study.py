@@ -21,6 +21,7 @@ from llmrl_lib.market.features import feature_table
 from llmrl_lib.strategy.anonymise import names_of
 from llmrl_lib.strategy.memory import recall
 from llmrl_lib.strategy.records import Strategy
+from llmrl_lib.strategy.review.donors import controls_with_donors
 from llmrl_lib.strategy.review.showing import PARTS, also_read, what_was_known, what_was_said
 
 MODEL, SHUFFLED, HUMAN = "model", "shuffled", "human"
@@ -56,11 +57,21 @@ class Case:
     shown: Mapping[str, Any] = field(repr=False)  # before the prediction
     said: Mapping[str, Any] = field(repr=False)  # after it
     repeats: str = ""  # the case that it is a second showing of
+    donor: str = ""  # of a shuffled rationale: ticker and date of the decision that it was written for
 
     @property
     def right_side(self) -> str | None:
         """The side on which the outcome lies; a return of 0 counts as up."""
         return None if self.outcome is None else "LONG" if self.outcome >= 0 else "SHORT"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent to a reviewer. Answers are held against this record: another version may draw another order."""
+
+    reviewer: str
+    order: tuple[str, ...]  # ids of cases
+    digest: str  # of the packet
 
 
 @dataclass(frozen=True)
@@ -73,21 +84,26 @@ class Study:
     split: pd.Timestamp  # first test day of the dataset
     seed: int
     cases: tuple[Case, ...]
-    reviewers: tuple[str, ...] = ()
+    sent: tuple[Sent, ...] = ()
 
     @cached_property
     def id(self) -> str:
-        """The first twelve digits of the SHA-256 of everything but the reviewers."""
-        return _digest(study_to_record(replace(self, reviewers=())))[:12]
+        """The first twelve digits of the SHA-256 of everything but what was sent."""
+        return _digest(study_to_record(replace(self, sent=())))[:12]
 
     @cached_property
     def secret(self) -> str:
         """What the curtains of its packets are drawn with; not in any packet."""
-        return _digest({"study": study_to_record(replace(self, reviewers=())), "for": "curtain"})
+        return _digest({"study": study_to_record(replace(self, sent=())), "for": "curtain"})
 
     def case(self, name: str) -> Case:
         """The case of that id; KeyError if there is none."""
         return next(one for one in self.cases if one.id == name)
+
+    @property
+    def reviewers(self) -> tuple[str, ...]:
+        """The labels of those who were sent a packet."""
+        return tuple(one.reviewer for one in self.sent)
 
     @property
     def tickers(self) -> tuple[str, ...]:
@@ -104,11 +120,17 @@ def make_study(
     """A study of the strategies by ticker that were decided in `year`, by default the first test year that has some.
 
     `human` are rationales by people, as strategies (`model` "human"); with some, every case shows only the parts that
-    these have, so that none stands out. Raises ReviewError where a year has too few decisions for the plan, DatasetError for
-    data that cannot be read.
+    these have, so that none stands out. Raises ReviewError for a rationale of another year, and where a year has too few
+    decisions for the plan, DatasetError for data that cannot be read.
     """
     plan = plan or ReviewPlan()
     chosen_year = _year(strategies, dataset.split, year)
+    for one in human:
+        if one.date.year != chosen_year:
+            raise ReviewError(
+                f"a rationale by a person is of {one.ticker} on {one.date:%Y-%m-%d}, and the study of {chosen_year}; "
+                "leave it out, or give its --year"
+            )
     made = {
         ticker: sorted((one for one in own if one.date.year == chosen_year), key=lambda one: one.date)
         for ticker, own in strategies.items()
@@ -119,7 +141,12 @@ def make_study(
     models = _models(free, plan, len(human), chosen_year)
     left = [one for ticker, own in free.items() for one in own if one not in models[ticker]]
     every = [one for own in made.values() for one in own]
-    controls = _shuffled(left, every, plan.shuffled, source)
+    controls = controls_with_donors(left, plan.shuffled, source)
+    if len(controls) < plan.shuffled:
+        raise ReviewError(
+            f"the decisions that are left give only {len(controls)} of {plan.shuffled} shuffled rationales, each of which "
+            "takes two of the same side, of one share the words of an earlier month; give fewer --shuffled or --cases"
+        )
     listed = [(MODEL, one, one) for own in models.values() for one in own]
     listed += [(SHUFFLED, one, donor) for one, donor in controls]
     listed += [(HUMAN, one, one) for one in human]
@@ -159,14 +186,19 @@ def study_to_record(study: Study) -> dict[str, Any]:
     """A dict of JSON types that `study_from_record` reads back without loss."""
     cases = [{**asdict(one), "date": f"{one.date:%Y-%m-%d}"} for one in study.cases]
     about = {name: getattr(study, name) for name in ("dataset", "prompt", "model", "seed")}
-    return {**about, "split": f"{study.split:%Y-%m-%d}", "cases": cases, "reviewers": list(study.reviewers)}
+    sent = [{**asdict(one), "order": list(one.order)} for one in study.sent]
+    return {**about, "split": f"{study.split:%Y-%m-%d}", "cases": cases, "sent": sent}
 
 
 def study_from_record(record: Mapping[str, Any]) -> Study:
     """Inverse of `study_to_record`. Raises KeyError, TypeError or ValueError for another record."""
     cases = tuple(Case(**{**one, "date": pd.Timestamp(one["date"]).as_unit("us")}) for one in record["cases"])
-    given = {"split": pd.Timestamp(record["split"]).as_unit("us"), "cases": cases}
-    return Study(**{**record, **given, "reviewers": tuple(record["reviewers"])})
+    sent = tuple(Sent(**{**one, "order": tuple(one["order"])}) for one in record["sent"])
+    for one in sent:
+        if sorted(one.order) != sorted(case.id for case in cases):
+            raise ValueError(f"what {one.reviewer} was sent has other cases than the study")
+    given = {"split": pd.Timestamp(record["split"]).as_unit("us"), "cases": cases, "sent": sent}
+    return Study(**{**record, **given})
 
 
 def _digest(record: Mapping[str, Any]) -> str:
@@ -206,24 +238,6 @@ def _models(
     return found
 
 
-def _shuffled(
-    left: Sequence[Strategy], every: Sequence[Strategy], count: int, source: np.random.Generator
-) -> list[tuple[Strategy, Strategy]]:
-    """Decisions not shown otherwise, each with one of the same side whose words it is given, of another share if possible."""
-    found: list[tuple[Strategy, Strategy]] = []
-    for place in source.permutation(len(left)).tolist():
-        one = left[place]
-        others = [other for other in every if other.direction == one.direction and other.rationale != one.rationale]
-        others = [other for other in others if other.ticker != one.ticker] or others
-        if others and len(found) < count:
-            found.append((one, others[int(source.integers(len(others)))]))
-    if len(found) < count:
-        raise ReviewError(
-            f"only {len(found)} decisions are left for {count} shuffled rationales; give fewer --shuffled"
-        )
-    return found
-
-
 def _cases(
     dataset: Dataset,
     listed: Sequence[tuple[str, Strategy, Strategy]],
@@ -243,7 +257,9 @@ def _cases(
         said = {**what_was_said(words, names, parts), "side": one.side, "confidence": one.confidence}
         shown = what_was_known(known, bars["close"].iloc[: row + 1], others, names)
         outcome = _outcome(one, bars["close"].to_numpy("float64"), row)
-        found.append(Case(_token(source), one.ticker, one.date, kind, one.side, one.confidence, outcome, shown, said))
+        behind = (_token(source), one.ticker, one.date, kind, one.side, one.confidence, outcome, shown, said)
+        donor = f"{words.ticker} {words.date:%Y-%m-%d}" if kind == SHUFFLED else ""
+        found.append(Case(*behind, donor=donor))
     return tuple(found)
 
 

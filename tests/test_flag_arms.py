@@ -11,6 +11,7 @@ from flag_models import SMALL, checkpoint
 
 import llmrl_lib as ll
 from llmrl_lib.evidence.published_flag_trader import SETTINGS
+from llmrl_lib.experiments import run_suite
 from llmrl_lib.experiments.arms import run_arm
 from llmrl_lib.experiments.auditing import case_of
 from llmrl_lib.experiments.flag_arms import FLAG_ARMS, flag_settings
@@ -134,7 +135,7 @@ def test_a_text_that_knows_its_own_close_is_found(run: Run, monkeypatch: pytest.
     assert marks_of(run, paths)[question] == "fail"
 
 
-def test_the_accounts_of_a_run_are_those_of_its_other_arms(profile: Profile) -> None:
+def test_the_accounts_of_a_run_are_those_of_its_other_arms(profile: Profile, tmp_path: Path) -> None:
     quirks = Quirks(margin_from_previous_close=False)
     tdqn = replace(TDQN, short_margin=0.3, quirks=quirks)
     settings = flag_settings("flag_trader", replace(profile, tdqn=tdqn))
@@ -142,6 +143,9 @@ def test_the_accounts_of_a_run_are_those_of_its_other_arms(profile: Profile) -> 
     warm = replace(profile, tdqn=replace(TDQN, quirks=Quirks(test_starts_cold=False)))
     with pytest.raises(ll.ExperimentError, match=r"test_starts_cold = false the other arms begin at the first"):
         flag_settings("flag_trader", warm)
+    with pytest.raises(ll.ExperimentError, match="test_starts_cold = false"):
+        run_suite(EMBEDDED, ["ORVN"], warm, tmp_path / "run", arms=["buy_and_hold", "ppo_numbers"])
+    assert not (tmp_path / "run").exists()  # before any work
 
 
 def test_a_folder_of_other_weights_is_refused(run: Run, profile: Profile) -> None:

@@ -85,7 +85,8 @@ def run_arm(
     `workers` is the number of processes that a learned arm may train in; `progress` hears of its finished episodes.
     `strategies` are the ticker's, over both splits, for the arms that hear advice. An unfinished folder is continued. Raises
     ExperimentError for an unknown arm, for one that lacks its strategies, and for a folder made with other settings, seeds,
-    strategies or data; DatasetError for bars that cannot be used; OSError if the folder cannot be written.
+    strategies, data or checkpoint; DatasetError for bars and UnknownModelError for a checkpoint that cannot be used; OSError
+    if the folder cannot be written.
     """
     request, found = _begun(dataset, ticker, arm, profile, folder, strategies)
     if found is not None:

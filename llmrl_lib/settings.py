@@ -130,7 +130,7 @@ class FlagTraderSettings:
     clip_value: bool = True  # the value's move is clipped likewise (published)
     entropy: float = 0.05  # weight of the entropy over legal actions (published)
     value: float = 0.5  # weight of the value's loss (published)
-    kl: float = 0.05  # weight of the divergence from the frozen policy that training began with (published)
+    kl: float = 0.05  # weight of the divergence from the policy at the beginning (published); head "new": entropy again
     gradient_clip: float = 0.5  # global L2 norm, of each seed by itself (published)
     normalise_advantages: bool = True  # within a minibatch; ours, as PPO is usually run
     trainable_layers: int = 1  # top layers that learn; ours: all others are then read once per text and never again
@@ -148,7 +148,9 @@ class FlagTraderSettings:
     evaluations: int = 10  # of the greedy policy along the way, on both splits; the last one at the end
     cash: float = 100_000.0  # units of the bars' currency
     cost_rate: float = 0.001  # fraction of traded value
+    short_margin: float = 0.1  # adverse move that a short must be able to bear; only where sell goes short
     first_row: int = 30  # first tradable row of both splits, as for every arm
+    quirks: Quirks = field(default_factory=Quirks)  # those of the accounting count, where sell goes short
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -161,6 +163,18 @@ class FlagTraderSettings:
         if self.steps < self.rollout * self.environments:
             least = self.rollout * self.environments
             raise SettingsError(f"steps is {self.steps}; one rollout of all environments takes {least}")
+        if self.evaluations > self.rollouts:
+            raise SettingsError(
+                f"evaluations is {self.evaluations}, and each follows a rollout, of which there are {self.rollouts}; take at "
+                f"most {self.rollouts}"
+            )
+        if not self.fields.split():
+            raise SettingsError("fields is blank; name at least one feature that the text shows")
+        if not self.quirks.test_starts_cold:
+            raise SettingsError(
+                "quirks.test_starts_cold is off, which FLAG-Trader does not know: its test always begins at first_row; "
+                "keep that quirk"
+            )
         if self.minibatch % self.accumulation:
             raise SettingsError(
                 f"minibatch {self.minibatch} cannot be cut into {self.accumulation} equal parts; take a divisor"
@@ -168,7 +182,7 @@ class FlagTraderSettings:
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
-        for name in ("learning_rate", "clip", "gradient_clip", "lora_alpha", "cash", "sharpe_floor"):
+        for name in ("learning_rate", "clip", "gradient_clip", "lora_alpha", "cash", "sharpe_floor", "short_margin"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be a positive number")
         for name in ("entropy", "value", "kl", "lora_rank", "train_days"):
@@ -256,17 +270,12 @@ def tdqn_settings(table: dict[str, Any], where: str = "settings") -> TdqnSetting
 
     Raises SettingsError for unknown keys and wrong types, naming `where` they stand.
     """
-    values = dict(table)
-    switched = values.pop("quirks", {})
-    if not isinstance(switched, dict):
-        raise SettingsError(f"{where}: quirks is {switched!r}; it must be a table, [tdqn.quirks]")
-    quirks = _build(Quirks, dict(switched), f"{where} [tdqn.quirks]")
-    return _build(TdqnSettings, {**values, "quirks": quirks}, f"{where} [tdqn]")
+    return _with_quirks(TdqnSettings, table, where, "tdqn")
 
 
 def flag_trader_settings(table: dict[str, Any], where: str = "settings") -> FlagTraderSettings:
     """As `tdqn_settings`, for FLAG-Trader."""
-    return _build(FlagTraderSettings, dict(table), f"{where} [flag_trader]")
+    return _with_quirks(FlagTraderSettings, table, where, "flag_trader")
 
 
 def to_table(settings: TdqnSettings | FlagTraderSettings) -> dict[str, Any]:
@@ -290,6 +299,15 @@ def _check_types(settings: Any) -> None:
             what = "a whole number" if whole else "a number"
         if not fits:
             raise SettingsError(f"{entry.name} is {value!r}; it must be {what}")
+
+
+def _with_quirks(kind: type, table: dict[str, Any], where: str, name: str) -> Any:
+    values = dict(table)
+    switched = values.pop("quirks", {})
+    if not isinstance(switched, dict):
+        raise SettingsError(f"{where}: quirks is {switched!r}; it must be a table, [{name}.quirks]")
+    quirks = _build(Quirks, dict(switched), f"{where} [{name}.quirks]")
+    return _build(kind, {**values, "quirks": quirks}, f"{where} [{name}]")
 
 
 def _build(kind: type, values: dict[str, Any], where: str) -> Any:

@@ -5,7 +5,8 @@ Learned arms are those of `guided`, all TDQN; those of `flag_arms` are FLAG-Trad
 
 Folder of an arm: settings.toml (what was asked for), metrics.csv (a row per seed and episode), performance.csv (all metrics
 of the final policy, a row per seed and split), trajectories.csv.gz, weights.safetensors (learned arms), manifest.json. The
-manifest is written last: a folder without one is unfinished and is continued from its checkpoints.
+manifest is written last: a folder without one is unfinished and is continued from its checkpoints, or, where an arm has
+none (rules, the account that follows advice, the untrained backbone, PPO on numbers), made from the beginning.
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ import numpy as np
 import pandas as pd
 
 from llmrl_lib import __version__
-from llmrl_lib.experiments.flag_arms import FLAG_ARMS, flag_settings, train_flag_arm
+from llmrl_lib.experiments.flag_arms import (
+    FLAG_ARMS,
+    NUMBERS,
+    UNTRAINED,
+    backbone_files,
+    first_training_row,
+    flag_settings,
+    train_flag_arm,
+)
 from llmrl_lib.experiments.folders import (
     ExperimentError,
     read_toml,
@@ -49,7 +58,15 @@ if TYPE_CHECKING:
 CLASSICAL = ("buy_and_hold", "sell_and_hold", "trend_following", "mean_reversion")
 ARMS = (*LEARNED, LLM_ONLY, *FLAG_ARMS, *CLASSICAL)
 RUN, MANIFEST, SETTINGS, CHECKPOINTS = "run.toml", "manifest.json", "settings.toml", "checkpoints"
-NAMED_BY = ("ticker", "arm", "dataset", "tdqn", "flag_trader", "advice")  # what makes two trials of one run different
+NAMED_BY = (
+    "ticker",
+    "arm",
+    "dataset",
+    "tdqn",
+    "flag_trader",
+    "backbone_files",
+    "advice",
+)  # what makes two trials of one run different
 PACKAGES = ("torch", "numpy", "pandas")
 
 
@@ -68,7 +85,8 @@ def run_arm(
     `workers` is the number of processes that a learned arm may train in; `progress` hears of its finished episodes.
     `strategies` are the ticker's, over both splits, for the arms that hear advice. An unfinished folder is continued. Raises
     ExperimentError for an unknown arm, for one that lacks its strategies, and for a folder made with other settings, seeds,
-    strategies or data; DatasetError for bars that cannot be used; OSError if the folder cannot be written.
+    strategies, data or checkpoint; DatasetError for bars and UnknownModelError for a checkpoint that cannot be used; OSError
+    if the folder cannot be written.
     """
     request, found = _begun(dataset, ticker, arm, profile, folder, strategies)
     if found is not None:
@@ -148,7 +166,12 @@ def _begun(
         "tdqn": to_table(profile.tdqn),
     }
     if arm in FLAG_ARMS:
-        request["flag_trader"] = to_table(flag_settings(arm, profile))
+        settings = flag_settings(arm, profile)
+        request["flag_trader"] = to_table(settings)
+        if arm == UNTRAINED:
+            request["seeds"] = [0]  # one account, whatever seeds the others have
+        if arm != NUMBERS:
+            request["backbone_files"] = backbone_files(settings)
     if advice := described(arm, strategies):
         request["advice"] = advice
     begun = (folder / SETTINGS).is_file()
@@ -179,7 +202,8 @@ def _ended(
     about: Mapping[str, Any],
 ) -> Arm:
     """Writes what follows from the trajectories, and the manifest last."""
-    _write_performance(folder, train, test, profile.tdqn.cash)
+    begin = first_training_row(profile, len(train)) if request["arm"] in FLAG_ARMS else 0
+    _write_performance(folder, train.iloc[begin:], test, profile.tdqn.cash)
     names = ("ticker", "arm", "dataset", "dataset_hash", "seeds", "advice")
     manifest = {name: request[name] for name in names if name in request}
     _write_manifest(folder, {**manifest, "profile": profile.name, **about})
@@ -223,7 +247,11 @@ class Arm:
 
     @cached_property
     def performance(self) -> pd.DataFrame:
-        """A row per seed and split (train, test): every metric of the final policy, as fractions and ratios."""
+        """A row per seed and split (train, test): every metric of the final policy, as fractions and ratios.
+
+        Those of FLAG-Trader and its controls on the training split speak of its newest `train_days` alone, where the
+        settings name some; other arms' then speak of other days.
+        """
         return pd.read_csv(self.folder / "performance.csv")
 
     @cached_property

@@ -24,7 +24,7 @@ from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
 from llmrl_lib.experiments.adviser import Adviser, advise, has_strategies, strategies_of
 from llmrl_lib.experiments.arms import ARMS, CHECKPOINTS, CLASSICAL, MANIFEST, run_arm, run_arms
 from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
-from llmrl_lib.experiments.flag_arms import FLAG_TRADER, RANDOM
+from llmrl_lib.experiments.flag_arms import FLAG_ARMS, FLAG_TRADER, RANDOM, flag_settings
 from llmrl_lib.experiments.folders import ExperimentError, explain, write_text
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, hears_strategies
 from llmrl_lib.experiments.processes import alone_in, in_workers, stop_workers
@@ -160,7 +160,7 @@ def _unusable(dataset: Dataset, tickers: Sequence[str]) -> list[Failure]:
 
 
 def _refuse_unknown(arms: Sequence[str], profile: Profile) -> None:
-    """Raises ExperimentError for an arm that there is not, or that needs a guide where the profile names none."""
+    """Raises ExperimentError for an arm that there is not, that needs a guide, or that cannot stand beside the others."""
     for arm in arms:
         if arm not in ARMS:
             raise ExperimentError(f"there is no arm {arm!r}; choose from {', '.join(ARMS)}")
@@ -168,6 +168,8 @@ def _refuse_unknown(arms: Sequence[str], profile: Profile) -> None:
             raise ExperimentError(
                 f'the arm {arm} hears a strategist, and profile {profile.name} names none; add guide = "p4"'
             )
+        if arm in FLAG_ARMS:
+            flag_settings(arm, profile)
 
 
 def _strategy_tasks(

@@ -11,9 +11,9 @@ from llmrl_lib.language.chat import UnknownModelError
 from llmrl_lib.settings import FlagTraderSettings
 from llmrl_lib.trading.flag_trader.activations import tokenised
 from llmrl_lib.trading.flag_trader.backbone import Backbone, initial_heads
-from llmrl_lib.trading.flag_trader.policy import PlainPolicy, heads, initial_weights, whole_weights
+from llmrl_lib.trading.flag_trader.policy import check, heads, initial_weights, whole_weights
 from llmrl_lib.trading.flag_trader.text import account_words, markets
-from llmrl_lib.trading.flag_trader.training import policy_on
+from llmrl_lib.trading.flag_trader.training import checked, policy_on
 
 CPU = torch.device("cpu")
 
@@ -122,15 +122,30 @@ def test_other_models_are_refused_by_name(models: dict[str, str], tmp_path: Path
         Backbone(replace(SMALL, backbone=str(tmp_path / "nothing")), CPU)
 
 
-def test_a_model_that_computes_otherwise_is_refused(models: dict[str, str]) -> None:
-    from llmrl_lib.trading.flag_trader.policy import CachedPolicy, check
-
-    settings = replace(SMALL, backbone=models["llama"])
-    backbone, texts = Backbone(settings, CPU), texts_of(settings)
-    policy = policy_on(backbone, texts, settings)
-    assert isinstance(policy, CachedPolicy)
-    plain = PlainPolicy(backbone, [[tokenised(backbone, texts, settings).whole(0, 0)]])
+@pytest.mark.parametrize("kind", ["llama", "nano"])
+def test_a_model_that_computes_otherwise_is_refused(models: dict[str, str], kind: str) -> None:
+    settings = replace(SMALL, backbone=models[kind])
+    backbone = Backbone(settings, CPU)
+    if kind == "llama":  # weights drawn small attend to everything alike, wherever it stands
+        for name, value in backbone.model.named_parameters():
+            if "q_proj" in name or "k_proj" in name:
+                value.mul_(30.0)
+    policy, plain = checked(backbone, tokenised(backbone, texts_of(settings), settings))
+    assert plain.shape[0] > 1  # texts of several lengths
+    cosine, sine = policy._rotations
+    for wrong in ((cosine, -sine), (torch.ones_like(cosine), torch.zeros_like(sine))):  # turned, missing
+        policy._rotations = wrong
+        with pytest.raises(UnknownModelError, match="its states differ by"):
+            check(policy, plain, backbone)
+    policy._rotations = (cosine, sine)
     check(policy, plain, backbone)
-    policy._rotations = (policy._rotations[0], -policy._rotations[1])  # turned the other way
-    with pytest.raises(UnknownModelError, match="its states differ by"):
-        check(policy, plain, backbone, 1e-9)
+
+
+def test_no_two_low_rank_matrices_begin_alike(models: dict[str, str]) -> None:
+    settings = replace(SMALL, backbone=models["llama"], lora_rank=4)
+    backbone = Backbone(settings, CPU)
+    learning, _ = initial_weights(backbone.top(), [initial_heads(32, 0, None)] * 2, settings, [0, 1])
+    thin = [matrix for name, value in learning.items() if name.endswith(".lora_a") for matrix in value]
+    assert len(thin) == 14
+    beginnings = [tuple((matrix * matrix.shape[1] ** 0.5)[0, :8].tolist()) for matrix in thin]  # as they were drawn
+    assert len(set(beginnings)) == len(thin)

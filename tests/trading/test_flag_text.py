@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from flag_models import SMALL, bars, both
 
-from llmrl_lib.settings import FlagTraderSettings, SettingsError, flag_trader_settings, load_profile, to_table
+from llmrl_lib.settings import FlagTraderSettings, Quirks, SettingsError, flag_trader_settings, load_profile, to_table
 from llmrl_lib.trading.accounting import Account
 from llmrl_lib.trading.flag_trader.accounts import Accounts
 from llmrl_lib.trading.flag_trader.text import Told, account_words, markets, messages
@@ -56,6 +56,13 @@ def test_what_is_told_is_shown_on_its_day() -> None:
     assert "earnings" not in market.texts[36]
     with pytest.raises(ValueError, match=r"guidance series has no value for 1 of 50"):
         markets(train, test, SMALL, Told(guidance.drop(test.index[3])))
+    saturday = pd.Series({test.index[35]: "", pd.Timestamp("2020-07-04"): "a holiday"})
+    for wrong, what in (
+        (saturday, "the note of 2020-07-04 would never be shown"), (pd.Series({35: "x"}), "index them by date"),
+        (pd.Series({test.index[35]: np.nan}), "is nan; give a text"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=what):
+            markets(train, test, SMALL, Told(None, wrong))
     twice = pd.concat([notes, notes])
     with pytest.raises(ValueError, match="the notes have two texts for"):
         markets(train, test, SMALL, Told(None, twice))
@@ -125,7 +132,25 @@ def test_settings_are_checked_and_read_back() -> None:
     for name, value, what in (
         ("minibatch", 30, "cannot be cut into 8 equal parts"), ("reward", "profit", "choose sharpe or return"),
         ("steps", 20, "one rollout of all environments takes 40"), ("gamma", 1.5, "must lie in"), ("clip", "x", "a number"),
+        ("evaluations", 347, "take at most 346"), ("fields", " ", "name at least one feature"),
+        ("quirks", Quirks(test_starts_cold=False), "always begins at first_row"), ("short_margin", 0.0, "positive number"),
     ):  # fmt: skip
         with pytest.raises(SettingsError, match=what):
             replace(usual, **{name: value})
     assert load_profile("paper").flag_trader == usual
+    other = replace(usual, quirks=Quirks(margin_reward=False), short_margin=0.2)
+    assert flag_trader_settings(to_table(other)) == other
+
+
+def test_a_short_account_has_the_margin_and_the_quirks_of_the_settings() -> None:
+    """A call buys back what the margin asks for, tested at the close before or at the present one."""
+    closes = np.array([10.0, 10.0, 10.0, 18.5])
+
+    def shares(**changed: object) -> list[float]:
+        accounts = Accounts([closes], replace(SMALL, sell="short", cost_rate=0.0, **changed))
+        accounts.begin(np.ones(1, bool), np.array([1]))
+        return [float(accounts.step(np.array([0 if row == 1 else 1]))[0].account.shares[0]) for row in range(1, 4)]
+
+    assert shares() == [10_000.0] * 3  # at 18.5 too: the close before was 10
+    assert shares(quirks=Quirks(margin_from_previous_close=False))[2] < 10_000.0
+    assert shares(short_margin=1.5)[1] < 10_000.0

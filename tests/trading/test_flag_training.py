@@ -17,7 +17,7 @@ from llmrl_lib.trading.checkpoint import CheckpointError
 from llmrl_lib.trading.flag_trader import training
 from llmrl_lib.trading.flag_trader.backbone import Backbone
 from llmrl_lib.trading.flag_trader.learner import Group
-from llmrl_lib.trading.flag_trader.numbers import NumbersEnv, standardised, train_on_numbers
+from llmrl_lib.trading.flag_trader.numbers import NumbersEnv, agent_of, among_legal, standardised, train_on_numbers
 from llmrl_lib.trading.flag_trader.prompted import prompt_flag_trader
 from llmrl_lib.trading.flag_trader.text import markets
 from llmrl_lib.trading.flag_trader.training import FlagProblem, laid_out, policy_on, train_flag_runs
@@ -172,11 +172,51 @@ def test_numbers_alone_train_on_what_the_text_shows(settings: FlagTraderSettings
     changed = test._replace(numbers=test.numbers + 5.0)  # test days do not set the scale
     assert np.array_equal(standardised(train, changed)[0], tables[0])
     check_env(NumbersEnv(train, tables[0], settings))
+    agent = agent_of(train, tables[0], 0, replace(settings, environments=3, minibatch=32, evaluations=1))
+    assert (agent.batch_size, agent.vf_coef, agent.n_envs) == (32, 0.25, 3)
     found = train_on_numbers(FlagProblem(*both()), (0, 1), settings)
+    paths = found.trajectories
+    np.testing.assert_allclose(paths[["p_sell", "p_hold", "p_buy"]].sum(axis=1), 1.0)
+    assert ((paths["p_sell"] == 0.0) | (paths["p_buy"] == 0.0)).all()
     assert found.episodes["steps"].tolist() == [80.0, 80.0]
     again = train_on_numbers(FlagProblem(*both()), (1,), settings)
     one = found.trajectories.query("seed == 1").reset_index(drop=True)
     pd.testing.assert_frame_equal(one, again.trajectories)
+
+
+def test_numbers_walk_in_several_environments(settings: FlagTraderSettings) -> None:
+    several = replace(settings, environments=2, evaluations=1)
+    found = train_on_numbers(FlagProblem(*both()), (0,), several)
+    assert found.episodes["steps"].tolist() == [80.0]
+    alone = train_on_numbers(FlagProblem(*both()), (0,), settings)
+    assert not np.array_equal(found.weights["value_net.weight"], alone.weights["value_net.weight"])
+
+
+def test_probabilities_are_those_among_the_legal_orders() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.2, 0.3], [0.5, 0.2, 0.3]]))
+    found = among_legal(logits, np.array([[False, True, True], [True, True, True]]))
+    np.testing.assert_allclose(found, [[0.0, 0.4, 0.6], [0.5, 0.2, 0.3]])
+
+
+def test_a_run_that_becomes_no_number_says_which(settings: FlagTraderSettings) -> None:
+    group, _ = group_of(settings, (3, 8))
+    group.advance()
+    with torch.no_grad():
+        group.weights["value.weight"][1] = torch.nan
+    with pytest.raises(FloatingPointError, match=r"seed 8 became no number in rollout 2 of 4"):
+        group.advance()
+    with torch.no_grad():
+        group.weights["policy.weight"][1] = torch.nan
+    with pytest.raises(FloatingPointError, match="run 1 are no finite numbers"):
+        group.final()
+
+
+def test_training_figures_are_not_diluted_by_days_that_were_left_out(settings: FlagTraderSettings) -> None:
+    found = ll.train_flag_trader(*both(), settings=replace(settings, train_days=25, evaluations=1), device="cpu")
+    path = found.trajectories.query("split == 'train'")
+    assert len(path) == 25
+    expected = sharpe_ratio(prepend(path["daily_return"].to_numpy()[None], 30))[0]  # as if those days were all
+    assert found.episodes["train_sharpe"].tolist() == [pytest.approx(expected)]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU on this machine")

@@ -60,7 +60,10 @@ class Accounts:
         """Trades each lane's row and moves on by one; returns what happened and the rewards (lane,)."""
         settings = self._settings
         price, previous = self._closes[self._lane, self.row], self._closes[self._lane, self.row - 1]
-        done = order(self.account, action, price, previous, settings.cost_rate, settings.sell == "short")
+        done = order(
+            self.account, action, price, previous, settings.cost_rate, settings.sell == "short", settings.short_margin,
+            settings.quirks,
+        )  # fmt: skip
         changed = done.account.position != self.account.position
         self.traded = self.traded | (changed & (action != HOLD))
         self.entry = np.where(changed, price, self.entry)

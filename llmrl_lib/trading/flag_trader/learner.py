@@ -63,7 +63,6 @@ class Group:
         self._frozen = {name: value.to(self.device) for name, value in frozen.items()}
         self._initial = {name: value.detach().clone() for name, value in self._whole().items()}
         self._optimiser = torch.optim.Adam(list(self.weights.values()), lr=settings.learning_rate, eps=1e-5)
-        self._kept_reference: dict[tuple[int, int, int], Tensor] = {}
         self._sources = [np.random.default_rng(np.random.SeedSequence([seed, 31])) for seed in seeds]
         closes = [lane.train.closes for lane in lanes for _ in range(settings.environments)]
         self.accounts = Accounts(closes, settings)
@@ -75,7 +74,10 @@ class Group:
         self._due = {int(place) for place in np.linspace(0, settings.rollouts, settings.evaluations + 1)[1:]}
 
     def advance(self, listen: Listener | None = None) -> bool:
-        """One rollout and what is learned from it; True while there is more to do."""
+        """One rollout and what is learned from it; True while there is more to do.
+
+        Raises FloatingPointError, naming seed and rollout, where a loss or a gradient is no finite number.
+        """
         if self.rollout >= self.settings.rollouts:
             raise RuntimeError("the runs have ended; see final()")
         started = time.perf_counter()
@@ -179,9 +181,16 @@ class Group:
             total.sum().backward()
             sums += torch.stack([policy, value, spread, apart]).detach()
         gradients = [value.grad for value in self.weights.values() if value.grad is not None]
-        ppo.clip_gradients(gradients, self.settings.gradient_clip)
+        norms = ppo.clip_gradients(gradients, self.settings.gradient_clip)
+        found = torch.cat([sums, norms.detach()[None]]).cpu().numpy()  # (5, S)
+        if not np.isfinite(found).all():
+            run = int(np.flatnonzero(~np.isfinite(found).all(0))[0])
+            raise FloatingPointError(
+                f"seed {self.seeds[run]} became no number in rollout {self.rollout + 1} of {self.settings.rollouts} (losses "
+                f"{np.round(found[:4, run], 3).tolist()}, norm of the gradient {found[4, run]:.3g}); lower learning_rate"
+            )
         self._optimiser.step()
-        return sums.cpu().numpy()
+        return found[:4]
 
     def losses(self, part: Rollout, reference: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Policy loss, value loss, entropy and divergence from the reference, each (S, n)."""
@@ -229,7 +238,7 @@ class Group:
             row = {
                 "episode": float(len(self.episodes[run]) + 1),
                 "steps": float(steps),
-                **figures(train, test, self.lanes[run], self.settings),
+                **figures(train, test, self.settings),
                 **dict(zip(("policy_loss", "value_loss", "entropy", "kl"), since[:, run].tolist(), strict=True)),
             }
             self.episodes[run].append(row)

@@ -1,14 +1,16 @@
 """A text-free agent on the same numbers: PPO of stable-baselines3 with a small network of its own, to tell what text adds.
 
 It sees the figures of the texts, standardised on the training days, and which of the account's words holds; it trades
-through the same orders, is rewarded alike, and has PPO's published settings where that library knows them. It knows
-neither the divergence from a reference nor masks: in training an illegal order is a hold, in judging the likeliest
-legal one is taken.
+through the same orders, is rewarded alike, and has the same settings of PPO where that library knows them. What remains
+different: the network; no divergence from a reference; no masks, so that in training an illegal order is a hold and
+counts in the entropy (in judging, probabilities are those of the legal orders); and the clipped value's error alone, not
+the larger of the two.
 """
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ import pandas as pd
 import torch
 
 from llmrl_lib.settings import FlagTraderSettings
+from llmrl_lib.trading.flag_trader import ppo
 from llmrl_lib.trading.flag_trader.accounts import Accounts
 from llmrl_lib.trading.flag_trader.text import Market, account_words, markets
 from llmrl_lib.trading.flag_trader.training import FlagProblem, FlagTraining, one_thread
@@ -80,9 +83,10 @@ def train_on_numbers(
     settings: FlagTraderSettings | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> FlagTraining:
-    """Trains one PPO agent per seed on the CPU; tables as those of `train_flag_trader`, evaluated once, at the end."""
-    from stable_baselines3 import PPO
+    """Trains one PPO agent per seed on the CPU; tables as those of `train_flag_trader`, evaluated once, at the end.
 
+    Raises what `train_flag_trader` raises of bars and settings, and FloatingPointError where weights become no numbers.
+    """
     settings, started = settings or FlagTraderSettings(), time.perf_counter()
     train, test = markets(problem.train_bars, problem.test_bars, settings, problem.told)
     tables = standardised(train, test)
@@ -90,25 +94,20 @@ def train_on_numbers(
     words, rows, paths, kept = len(account_words(settings)), [], [], []
     with one_thread(torch.device("cpu")):
         for seed in seeds:
-            agent = PPO(
-                "MlpPolicy", NumbersEnv(train, tables[0], settings), seed=int(seed), device="cpu", verbose=0,
-                learning_rate=_rate(settings), n_steps=settings.rollout, batch_size=settings.rollout,
-                n_epochs=settings.epochs, gamma=settings.gamma, gae_lambda=settings.gae_lambda, clip_range=settings.clip,
-                clip_range_vf=settings.clip if settings.clip_value else None, ent_coef=settings.entropy,
-                vf_coef=settings.value, max_grad_norm=settings.gradient_clip,
-                normalize_advantage=settings.normalise_advantages,
-            )  # fmt: skip
+            agent = agent_of(train, tables[0], int(seed), settings)
             agent.learn(settings.rollouts * settings.rollout * settings.environments)
+            if not all(bool(value.isfinite().all()) for value in agent.policy.parameters()):
+                raise FloatingPointError(f"seed {seed}: PPO's weights are no finite numbers; lower learning_rate")
 
             def decide(index: np.ndarray, word: np.ndarray, legal: np.ndarray, agent: Any = agent) -> np.ndarray:
                 seen = [observation(tables[part][index[0, part]], int(word[0, part]), words) for part in range(2)]
                 with torch.no_grad():
-                    chances = agent.policy.get_distribution(torch.from_numpy(np.stack(seen))).distribution.probs
-                return np.where(legal, chances.double().numpy()[None], 0.0)
+                    logits = agent.policy.get_distribution(torch.from_numpy(np.stack(seen))).distribution.logits
+                return among_legal(logits[None], legal)
 
             pair = walk(decide, [lane], settings)[0]
             steps = agent.num_timesteps
-            row = {"episode": 1.0, "steps": float(steps), **figures(*pair, lane, settings)}
+            row = {"episode": 1.0, "steps": float(steps), **figures(*pair, settings)}
             rows.append({"seed": int(seed), **row})
             paths += [
                 trajectory(int(seed), split, market, path)
@@ -122,6 +121,29 @@ def train_on_numbers(
     table, episodes = pd.concat(paths, ignore_index=True), pd.DataFrame(rows)
     seconds = time.perf_counter() - started
     return FlagTraining(tuple(int(seed) for seed in seeds), settings, "cpu", seconds, episodes, table, weights, "")
+
+
+def agent_of(market: Market, table: np.ndarray, seed: int, settings: FlagTraderSettings) -> Any:
+    """stable-baselines3's PPO with the settings, walking in `environments` copies side by side."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    side_by_side = DummyVecEnv([lambda: NumbersEnv(market, table, settings)] * settings.environments)
+    with warnings.catch_warnings():  # of the published rollout, 40, a minibatch of 32 leaves one of 8, as in `learner`
+        warnings.filterwarnings("ignore", "You have specified a mini-batch size")
+        return PPO(
+            "MlpPolicy", side_by_side, seed=seed, device="cpu", verbose=0, learning_rate=_rate(settings),
+            n_steps=settings.rollout, batch_size=min(settings.minibatch, settings.rollout * settings.environments),
+            n_epochs=settings.epochs, gamma=settings.gamma, gae_lambda=settings.gae_lambda, clip_range=settings.clip,
+            clip_range_vf=settings.clip if settings.clip_value else None, ent_coef=settings.entropy,
+            vf_coef=settings.value / 2,  # its squared errors are not halved
+            max_grad_norm=settings.gradient_clip, normalize_advantage=settings.normalise_advantages,
+        )  # fmt: skip
+
+
+def among_legal(logits: torch.Tensor, legal: np.ndarray) -> np.ndarray:
+    """Probabilities (..., 3) of the legal orders, which sum to 1."""
+    return ppo.masked_log_softmax(logits.double(), torch.from_numpy(np.ascontiguousarray(legal))).exp().numpy()
 
 
 def standardised(train: Market, test: Market) -> tuple[np.ndarray, np.ndarray]:

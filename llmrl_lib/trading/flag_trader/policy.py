@@ -11,10 +11,12 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from llmrl_lib.language.chat import UnknownModelError
 from llmrl_lib.settings import FlagTraderSettings
 from llmrl_lib.trading.flag_trader.activations import Activations, rms_normed
 from llmrl_lib.trading.flag_trader.backbone import Backbone, stacked
@@ -57,16 +59,20 @@ def initial_weights(
     learning = {name: value.clone() for name, value in stacked(own_heads).items()}
     if not settings.lora_rank:
         return learning | {name: value.clone() for name, value in copies.items()}, {}
+    sources = [torch.Generator().manual_seed(_own_seed(seed)) for seed in seeds]  # each goes on from matrix to matrix
     for name, value in top.items():
         if name.split(".")[-2] in MATRICES and name.endswith("weight"):
             rows, columns = value.shape
-            thin = []
-            for seed in seeds:
-                source = torch.Generator().manual_seed(seed + 7919)
-                thin.append(torch.randn(settings.lora_rank, columns, generator=source) / math.sqrt(columns))
+            drawn = [torch.randn(settings.lora_rank, columns, generator=source) for source in sources]
+            thin = [matrix / math.sqrt(columns) for matrix in drawn]
             learning[f"{name}.lora_a"] = torch.stack(thin).to(value.device)
             learning[f"{name}.lora_b"] = torch.zeros(len(seeds), rows, settings.lora_rank, device=value.device)
     return learning, copies
+
+
+def _own_seed(seed: int) -> int:
+    """The seed of low-rank matrices' generator, apart from those of the heads and of the walks."""
+    return int(np.random.SeedSequence([seed, 32]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def whole_weights(learning: Weights, frozen: Weights, settings: FlagTraderSettings) -> dict[str, Tensor]:
@@ -224,6 +230,7 @@ class PlainPolicy:
     def __init__(self, backbone: Backbone, tokens: list[list[list[int]]]) -> None:
         """`tokens` of whole questions by text and account word."""
         self._base, self._tokens, self._device = backbone.base, tokens, backbone.device
+        self.shape = len(tokens), len(tokens[0])  # texts, account words
 
     def trunk(self, weights: Weights, texts: Tensor, words: Tensor) -> Tensor:
         """See Policy."""
@@ -245,17 +252,19 @@ class PlainPolicy:
         return torch.stack(found)
 
 
-def check(policy: CachedPolicy, plain: PlainPolicy, backbone: Backbone, tolerance: float = 1e-3) -> None:
-    """Raises UnknownModelError where the layers computed here are not those of the model, on one text."""
-    from llmrl_lib.language.chat import UnknownModelError
+def check(policy: CachedPolicy, plain: PlainPolicy, backbone: Backbone, tolerance: float = 1e-4) -> None:
+    """Raises UnknownModelError where the layers computed here are not those of the model, on every text that `plain` has.
 
+    `policy` must hold the same texts in the same order. The largest difference of a state, as a fraction of the largest
+    state, must be below `tolerance`.
+    """
     weights = {name: value.detach().float()[None] for name, value in backbone.top().items()}
-    here = torch.zeros(1, 1, dtype=torch.long, device=backbone.device)
+    grid = torch.cartesian_prod(*(torch.arange(count, device=backbone.device) for count in plain.shape))
     with torch.no_grad():
-        ours, theirs = (one.trunk(weights, here, here) for one in (policy, plain))
+        ours, theirs = (one.trunk(weights, grid[None, :, 0], grid[None, :, 1]) for one in (policy, plain))
     gap = float((ours - theirs).abs().max() / theirs.abs().max())
     if not gap < tolerance:
         raise UnknownModelError(
-            f"this model's layers are not built like Llama's: computed so, its states differ by {gap:.1%}; take a Llama, "
-            "SmolLM, Mistral or Qwen2 checkpoint"
+            f"this model's layers are not built like Llama's: computed so, its states differ by {gap:.2g} of the largest "
+            f"(rounding: below {tolerance:.2g}); take a Llama, SmolLM, Mistral or Qwen2 checkpoint"
         )

@@ -33,7 +33,7 @@ class Told(NamedTuple):
     """What is told beside prices, by date; the value of a date was known at the previous close."""
 
     guidance: pd.Series | None = None  # in [-1, 1], for every trading day
-    notes: pd.Series | None = None  # lines of text, such as the month's news factors; blank or absent: none
+    notes: pd.Series | None = None  # lines of text; shown on their own day alone; blank or absent: none
 
 
 NOTHING = Told()
@@ -58,7 +58,7 @@ def markets(
 ) -> tuple[Market, Market]:
     """Both splits with their texts. Test days see training days as their past; no row sees itself or a later one.
 
-    Raises ValueError for unusable bars or guidance, and for test bars that do not begin after the training bars.
+    Raises ValueError for unusable bars, guidance or notes, and for test bars that do not begin after the training bars.
     """
     first = settings.first_row
     for bars, name in ((train, "training"), (test, "test")):
@@ -69,6 +69,8 @@ def markets(
             f"before; an agent must not be judged on days that it was trained on"
         )
     joined = pd.concat([train, test])
+    if told.notes is not None:
+        _check_notes(told.notes, joined.index)
     numbers = shown_numbers(joined, settings)
     found = []
     newest = max(first, len(train) - settings.train_days) if settings.train_days else first
@@ -169,9 +171,22 @@ def _figure(value: float, name: str) -> str:
 
 
 def _notes_at(bars: pd.DataFrame, notes: pd.Series | None) -> list[str]:
-    if notes is None:
-        return [""] * len(bars)
+    return [""] * len(bars) if notes is None else notes.reindex(bars.index, fill_value="").tolist()
+
+
+def _check_notes(notes: pd.Series, days: pd.Index) -> None:
+    """Raises ValueError for notes that would not be shown, or twice."""
+    if not isinstance(notes.index, pd.DatetimeIndex):
+        raise ValueError(f"the notes are indexed by {type(notes.index).__name__}; index them by date (DatetimeIndex)")
     if notes.index.has_duplicates:
         date = notes.index[notes.index.duplicated()][0]
         raise ValueError(f"the notes have two texts for {date:%Y-%m-%d}; join them into one")
-    return [text if isinstance(text, str) else "" for text in notes.reindex(bars.index)]
+    for date, text in zip(notes.index, notes.tolist(), strict=True):
+        if not isinstance(text, str):
+            raise ValueError(f"the note of {date:%Y-%m-%d} is {text!r}; give a text, a blank one for none")
+    lost = notes.index[(notes != "") & ~notes.index.isin(days)]
+    if len(lost):
+        raise ValueError(
+            f"the note of {lost[0]:%Y-%m-%d} would never be shown, for there is no bar on that day ({len(lost)} such notes); "
+            "a note must stand on every trading day on which it is to be shown"
+        )

@@ -20,7 +20,7 @@ import torch
 
 from llmrl_lib.settings import FlagTraderSettings, to_table
 from llmrl_lib.trading import checkpoint as checkpoints
-from llmrl_lib.trading.flag_trader.activations import activations, tokenised
+from llmrl_lib.trading.flag_trader.activations import Tokens, activations, tokenised
 from llmrl_lib.trading.flag_trader.backbone import Backbone
 from llmrl_lib.trading.flag_trader.learner import Group, Lane
 from llmrl_lib.trading.flag_trader.policy import CachedPolicy, PlainPolicy, Policy, check
@@ -30,7 +30,7 @@ from llmrl_lib.trading.tasks import Progress
 from llmrl_lib.trading.tdqn import device_of
 
 SECONDS_BETWEEN_CHECKPOINTS = 15.0
-LEARNING = 1  # raise it when a change of code changes the numbers of a run: older checkpoints are then refused
+LEARNING = 2  # raise it when a change of code changes the numbers of a run: older checkpoints are then refused
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ def train_flag_trader(
     """Trains one policy per seed on `train_bars` and judges it on both splits along the way.
 
     Bars have columns open, high, low, close, volume and a date index. `guidance`, where given, is a series in [-1, 1] with a
-    value for every trading day; `notes` are lines of text by date. Both are what was known at the previous close. `device` is
-    "cpu", "cuda" or "auto". Raises ValueError for unusable bars or guidance, SettingsError for a field that bars do not
-    give, UnknownModelError for a backbone that cannot be used, CheckpointError for a checkpoint of another run.
+    value for every trading day; `notes` are lines of text by date, each shown on its own day alone. Both are what was known
+    at the previous close. `device` is "cpu", "cuda" or "auto". Raises ValueError for unusable bars, guidance or notes,
+    SettingsError for a field that bars do not give, UnknownModelError for a backbone that cannot be used, CheckpointError
+    for a checkpoint of another run, FloatingPointError where losses or gradients become no finite numbers.
     """
     problem = FlagProblem(train_bars, test_bars, Told(guidance, notes))
     return train_flag_runs({"": problem}, seeds, settings, device, checkpoint, progress)[""]
@@ -139,9 +140,24 @@ def policy_on(backbone: Backbone, texts: Sequence[str], settings: FlagTraderSett
     if not cached:
         return PlainPolicy(backbone, [[tokens.whole(text, word) for word in words] for text in range(len(texts))])
     half = settings.precision == "bfloat16" or (settings.precision == "auto" and backbone.device.type == "cuda")
-    policy = CachedPolicy(activations(backbone, tokens, torch.bfloat16 if half else torch.float32), backbone)
-    check(policy, PlainPolicy(backbone, [[tokens.whole(0, 0)]]), backbone, 0.05 if half else 1e-3)
-    return policy
+    checked(backbone, tokens)
+    return CachedPolicy(activations(backbone, tokens, torch.bfloat16 if half else torch.float32), backbone)
+
+
+def checked(backbone: Backbone, tokens: Tokens) -> tuple[CachedPolicy, PlainPolicy]:
+    """A few texts both ways, in float32: the first, the shortest and the longest, each with every account word.
+
+    Raises UnknownModelError where the two differ by more than rounding.
+    """
+    by_length = sorted(range(len(tokens.bodies)), key=lambda text: len(tokens.bodies[text]))
+    few = sorted({0, by_length[0], by_length[-1]})
+    part = Tokens(tokens.head, [tokens.bodies[text] for text in few], [tokens.tails[text] for text in few])
+    policy = CachedPolicy(activations(backbone, part), backbone)
+    plain = PlainPolicy(
+        backbone, [[part.whole(text, word) for word in range(len(part.tails[0]))] for text in range(len(few))]
+    )
+    check(policy, plain, backbone)
+    return policy, plain
 
 
 def laid_out(

@@ -41,7 +41,10 @@ class Walk(NamedTuple):
 
 
 def walk(decide: Decide, lanes: Sequence[HasMarkets], settings: FlagTraderSettings) -> list[tuple[Walk, Walk]]:
-    """Follows the likeliest legal action from the first tradable row to the last, on both splits of every run at once."""
+    """Follows the likeliest legal action from the first tradable row to the last, on both splits of every run at once.
+
+    Raises FloatingPointError where a probability is no number: its largest would be an order all the same.
+    """
     pairs = [(lane.train, lane.train_texts, lane.test, lane.test_texts) for lane in lanes]
     markets = [market for train, _, test, _ in pairs for market in (train, test)]
     texts = [index for _, train, _, test in pairs for index in (train, test)]
@@ -58,6 +61,11 @@ def walk(decide: Decide, lanes: Sequence[HasMarkets], settings: FlagTraderSettin
         index = np.array([own[row] for own, row in zip(texts, seen.row, strict=True)])
         shape = (len(lanes), 2)
         chances = decide(index.reshape(shape), seen.word.reshape(shape), seen.legal.reshape(*shape, 3)).reshape(-1, 3)
+        if not np.isfinite(chances).all():
+            lane = int(np.flatnonzero(~np.isfinite(chances).all(-1))[0]) // 2
+            raise FloatingPointError(
+                f"the probabilities of run {lane} are no finite numbers, so that no order is the likeliest"
+            )
         actions = np.where(running, chances.argmax(-1), HOLD)
         done, reward = accounts.step(actions)
         account = done.account
@@ -74,12 +82,15 @@ def walk(decide: Decide, lanes: Sequence[HasMarkets], settings: FlagTraderSettin
     return list(zip(found[::2], found[1::2], strict=True))
 
 
-def figures(train: Walk, test: Walk, lane: HasMarkets, settings: FlagTraderSettings) -> dict[str, float]:
-    """What is logged at an evaluation, on the rows that every arm is judged on: Sharpe ratios, and the test's drawdown."""
-    found = {}
-    for name, path, market in (("train", train, lane.train), ("test", test, lane.test)):
-        found[f"{name}_sharpe"] = float(sharpe_ratio(prepend(path.columns["daily_return"][None], market.first_row))[0])
-    drawdown, _ = benchmark_max_drawdown(prepend(test.columns["equity"][None], lane.test.first_row, settings.cash))
+def figures(train: Walk, test: Walk, settings: FlagTraderSettings) -> dict[str, float]:
+    """What is logged at an evaluation, on the rows that every arm is judged on: Sharpe ratios, and the test's drawdown.
+
+    With `train_days` the training figure is that of those days and of `first_row` flat ones before them, as on any split.
+    """
+    found, warm_up = {}, settings.first_row
+    for name, path in (("train", train), ("test", test)):
+        found[f"{name}_sharpe"] = float(sharpe_ratio(prepend(path.columns["daily_return"][None], warm_up))[0])
+    drawdown, _ = benchmark_max_drawdown(prepend(test.columns["equity"][None], warm_up, settings.cash))
     return {
         **found,
         "test_max_drawdown": float(drawdown[0]),

@@ -51,11 +51,14 @@ def smoke_book(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Path]) -> Path:
     """What `make` made of a folder of that name, made by one of the processes that run the tests and read by all."""
     shared = factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else factory.getbasetemp()
+    # as deep as the folder that a test gets, so that a copy there finds the dataset by the same relative path
+    place = shared / "made" / name if shared == factory.getbasetemp() else shared / "made" / "once" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
     with (shared / f"{name}.lock").open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         if not (found := file.read()):
-            found = str(make(shared / name))
+            found = str(make(place))
             file.write(found)
         return Path(found)
 

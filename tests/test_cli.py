@@ -201,8 +201,10 @@ def test_the_finished_run_is_kept_when_asked_for_again(smoke_run: Path) -> None:
 @pytest.fixture
 def working(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A long run in tmp_path / "run", at work in four processes that have four more, in a session of its own."""
+    profile = tmp_path / "unguided.toml"
+    profile.write_text('seeds = 4\narms = ["unguided"]\n[tdqn]\nepisodes = 50\n')
     command = [sys.executable, "-c", "from llmrl_lib.cli import app; app()", "run", "--dataset", str(EMBEDDED)]
-    command += ["--tickers", "ORVN", "--profile", "quick", "--out", str(tmp_path / "run"), "--jobs", "4"]
+    command += ["--tickers", "ORVN", "--profile", str(profile), "--out", str(tmp_path / "run"), "--jobs", "4"]
     process = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )

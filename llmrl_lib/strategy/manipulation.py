@@ -62,7 +62,8 @@ def manipulation(
     if isinstance(clean, ChatError):
         raise clean
     kinds = ["hostile"] * len(hostile) + ["harmless"] * len(harmless)
-    rows = [_row(line, kind, answer, clean) for line, kind, answer in zip(lines, kinds, answers[1:], strict=True)]
+    shown = [line.encode("utf-8", "backslashreplace").decode() for line in lines]  # half characters fit no table
+    rows = [_row(line, kind, answer, clean) for line, kind, answer in zip(shown, kinds, answers[1:], strict=True)]
     return Manipulation(
         clean, pd.DataFrame(rows, columns=["line", "kind", "direction", "confidence", "changed", "failed"])
     )

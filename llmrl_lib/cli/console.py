@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -16,6 +17,16 @@ from rich.table import Table
 
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+# options of every command that asks a language model
+BaseUrl = Annotated[str, typer.Option(help="Server that speaks the OpenAI chat protocol; OpenAI by default.")]
+BudgetUsd = Annotated[float | None, typer.Option(help="Stop before this is exceeded; all so far is kept.")]
+Prices = Annotated[Path | None, typer.Option(help="TOML file with prices that go before the package's.")]
+Free = Annotated[bool, typer.Option("--free", help="The model costs nothing.")]
+Logprobs = Annotated[int, typer.Option(help="Alternatives per token; 0 asks for no log-probabilities.", min=0)]
+MaxTokens = Annotated[int, typer.Option(help="Longest reply, in tokens.", min=1)]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait for a reply, per attempt.", min=0.001)]
+Concurrency = Annotated[int, typer.Option(help="Requests in flight.", min=1)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and cost; ask nothing.")]
 
 
 @contextmanager

@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from llmrl_lib.cli.console import Debug, console, plain_errors, print_frame, second_interrupt_ends_at_once
+from llmrl_lib.cli.console import (
+    BaseUrl,
+    BudgetUsd,
+    Concurrency,
+    Debug,
+    DryRun,
+    Free,
+    Logprobs,
+    MaxTokens,
+    Prices,
+    Timeout,
+    console,
+    plain_errors,
+    print_frame,
+    second_interrupt_ends_at_once,
+)
 
 
 def strategies(
@@ -18,18 +33,18 @@ def strategies(
     ),
     prompt: Annotated[str, typer.Option(help="p0 to p4, or a .toml file.")] = "p4",
     tickers: Annotated[str, typer.Option(help="Tickers, separated by commas; all of the dataset by default.")] = "",
-    base_url: Annotated[str, typer.Option(help="Server that speaks the OpenAI chat protocol; OpenAI by default.")] = "",
+    base_url: BaseUrl = "",
     draws: Annotated[int, typer.Option(help="1: temperature 0; more: 0.7, a seed each.", min=1)] = 1,
     start: Annotated[str, typer.Option(help="First day of decisions; the test years by default.")] = "",
     end: Annotated[str, typer.Option(help="First day after.")] = "",
-    budget_usd: Annotated[float | None, typer.Option(help="Stop before this is exceeded; all so far is kept.")] = None,
-    prices: Annotated[Path | None, typer.Option(help="TOML file with prices that go before the package's.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="The model costs nothing.")] = False,
-    logprobs: Annotated[int, typer.Option(help="Alternatives per token; 0 asks for no log-probabilities.", min=0)] = 5,
-    max_tokens: Annotated[int, typer.Option(help="Longest reply of the strategist, in tokens.", min=1)] = 2048,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a reply, per attempt.", min=0.001)] = 120.0,
-    concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 8,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and cost; ask nothing.")] = False,
+    budget_usd: BudgetUsd = None,
+    prices: Prices = None,
+    free: Free = False,
+    logprobs: Logprobs = 5,
+    max_tokens: MaxTokens = 2048,
+    timeout: Timeout = 120.0,
+    concurrency: Concurrency = 8,
+    dry_run: DryRun = False,
     debug: Debug = False,
 ) -> None:
     """Make monthly strategies with a language model. Replies are kept, so the command can be repeated without cost."""
@@ -75,7 +90,7 @@ def refine(
     writer: Annotated[str, typer.Option(help="Model of the writer; the strategist's by default.")] = "",
     trainer: Annotated[str, typer.Option(help="Model of the trainer; the strategist's by default.")] = "",
     judge: Annotated[str, typer.Option(help="Model of the judge; the strategist's by default.")] = "",
-    base_url: Annotated[str, typer.Option(help="Server that speaks the OpenAI chat protocol; OpenAI by default.")] = "",
+    base_url: BaseUrl = "",
     embedding: Annotated[str, typer.Option(help="Embedding model of the server; TF-IDF by default.")] = "",
     tickers: Annotated[str, typer.Option(help="Tickers to refine on, by commas; all but the unseen by default.")] = "",
     unseen: Annotated[
@@ -100,13 +115,13 @@ def refine(
         typer.Option("--published-sampling", help="Draw with the paper's penalties; replies are JSON, which suffers."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Of windows, exemplars and draws.", min=0)] = 0,
-    budget_usd: Annotated[float | None, typer.Option(help="Stop before this is exceeded; all so far is kept.")] = None,
-    prices: Annotated[Path | None, typer.Option(help="TOML file with prices that go before the package's.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="The models cost nothing.")] = False,
-    max_tokens: Annotated[int, typer.Option(help="Longest reply, in tokens.", min=1)] = 2048,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a reply, per attempt.", min=0.001)] = 120.0,
-    concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 8,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and cost; ask nothing.")] = False,
+    budget_usd: BudgetUsd = None,
+    prices: Prices = None,
+    free: Free = False,
+    max_tokens: MaxTokens = 2048,
+    timeout: Timeout = 120.0,
+    concurrency: Concurrency = 8,
+    dry_run: DryRun = False,
     debug: Debug = False,
 ) -> None:
     """Refine a prompt: a trainer rates fields, a writer drafts, a judge criticises; judged in the end on years held out."""

@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from llmrl_lib.cli.console import FAILED, Debug, console, plain_errors, print_frame, say, second_interrupt_ends_at_once
+from llmrl_lib.cli.console import (
+    FAILED,
+    BaseUrl,
+    BudgetUsd,
+    Concurrency,
+    Debug,
+    Free,
+    Prices,
+    Timeout,
+    console,
+    plain_errors,
+    print_frame,
+    say,
+    second_interrupt_ends_at_once,
+)
 
 review = typer.Typer(no_args_is_help=True, help="Let people review strategies: make packets, collect answers, report.")
 Study = Annotated[Path, typer.Argument(help="Folder of a study, made by llmrl review make.")]
@@ -81,12 +95,12 @@ def collect(study: Study, debug: Debug = False) -> None:
 def judge(
     study: Study,
     model: Annotated[str, typer.Option(help="Folder of a local model, or the server's name for one.")],
-    base_url: Annotated[str, typer.Option(help="Server that speaks the OpenAI chat protocol; OpenAI by default.")] = "",
-    budget_usd: Annotated[float | None, typer.Option(help="Stop before this is exceeded; all so far is kept.")] = None,
-    prices: Annotated[Path | None, typer.Option(help="TOML file with prices that go before the package's.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="The model costs nothing.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a reply, per attempt.", min=0.001)] = 120.0,
-    concurrency: Annotated[int, typer.Option(help="Requests in flight.", min=1)] = 8,
+    base_url: BaseUrl = "",
+    budget_usd: BudgetUsd = None,
+    prices: Prices = None,
+    free: Free = False,
+    timeout: Timeout = 120.0,
+    concurrency: Concurrency = 8,
     debug: Debug = False,
 ) -> None:
     """Ask a language model the reviewers' rubric. Its ratings are shown apart and never mixed with people's."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llmrl_lib.cli.console import FAILED, Debug, console, plain_errors, say
+from llmrl_lib.cli.console import FAILED, BaseUrl, BudgetUsd, Debug, Free, Logprobs, Prices, console, plain_errors, say
 
 
 def run(
@@ -20,11 +20,11 @@ def run(
     profile: Annotated[str, typer.Option(help="smoke, quick, paper, ablations, or a .toml file.")] = "quick",
     jobs: Annotated[int, typer.Option(help="Processes at once; 0 means one per processor.", min=0)] = 0,
     model: Annotated[str, typer.Option(help="What advises: nano, a folder, or the server's name for it.")] = "nano",
-    base_url: Annotated[str, typer.Option(help="Server that speaks the OpenAI chat protocol; OpenAI by default.")] = "",
-    budget_usd: Annotated[float | None, typer.Option(help="Stop asking before this is exceeded.")] = None,
-    prices: Annotated[Path | None, typer.Option(help="TOML file with prices that go before the package's.")] = None,
-    free: Annotated[bool, typer.Option("--free", help="The model costs nothing.")] = False,
-    logprobs: Annotated[int, typer.Option(help="Alternatives per token; 0 asks for no log-probabilities.", min=0)] = 5,
+    base_url: BaseUrl = "",
+    budget_usd: BudgetUsd = None,
+    prices: Prices = None,
+    free: Free = False,
+    logprobs: Logprobs = 5,
     debug: Debug = False,
 ) -> None:
     """Train every arm on every ticker and execute the notebooks. What is finished is kept, so the command can be repeated."""

@@ -7,22 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reviewing import CHROMIUM, OPTIONS
 
 WIDTHS = (1280, 400)  # pixels
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 DRIVER = shutil.which("chromedriver")
-OPTIONS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WHEN_TYPESET = """
 const done = arguments[0];
 const typeset = window.MathJax && MathJax.startup ? MathJax.startup.promise : Promise.resolve();
@@ -55,7 +43,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+    profile = tmp_path_factory.mktemp("profile")
+    for option in ("--headless", "--no-sandbox", *OPTIONS, f"--user-data-dir={profile}"):
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))

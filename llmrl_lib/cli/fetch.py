@@ -36,7 +36,7 @@ def fetch(
 ) -> None:
     """Fill or continue a dataset from a source, then check it. Keys are read from the environment only.
 
-    Exit code 1 if a table could not be fetched; the others are kept.
+    Exit code 1 if a table could not be fetched, the others being kept; 2 if nothing could.
     """
     with plain_errors(debug):
         from llmrl_lib.market.providers import SOURCES

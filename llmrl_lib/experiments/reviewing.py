@@ -96,6 +96,8 @@ def study_of(
 
     `tickers` are by default the first three that have some. Raises ReviewError and ExperimentError where there are none.
     """
+    if not folder.is_dir():
+        raise ReviewError(f"there is no folder {folder}; give the --out of llmrl strategies, or a run")
     there = [ticker for ticker in dataset.tickers if has_strategies(folder, prompt, ticker)]
     chosen = list(dict.fromkeys(tickers)) or there[:TICKERS]
     if not chosen:

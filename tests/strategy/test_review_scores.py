@@ -227,6 +227,13 @@ def test_where_everybody_always_agrees_there_is_no_effect_to_be_known() -> None:
     assert np.isnan(agreement_effect(answers([[1, 2], [3, 2]]))["effect"]).all()
 
 
+def test_two_reviewers_give_an_effect_and_no_interval(large: Study) -> None:
+    found = agreement_effect(drawn(large, [Traits(agreement=0.4), Traits(agreement=0.4, leniency=0.2)])).loc[ALL]
+    assert not np.isnan(found["effect"])
+    assert np.isnan(found["low"])
+    assert np.isnan(found["high"])
+
+
 @pytest.mark.parametrize("built_in", [0.0, 0.4])
 def test_the_report_recovers_the_effect_of_agreeing(large: Study, built_in: float) -> None:
     traits = [Traits(agreement=built_in, noise=0.2, leniency=0.1 * (one % 2)) for one in range(24)]

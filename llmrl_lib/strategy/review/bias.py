@@ -56,6 +56,11 @@ def reviewers_table(answers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+LEAST_REVIEWERS = (
+    5  # that an interval takes: the scores of two clusters cancel, and of fewer than five it has not been examined
+)
+
+
 def agreement_effect(answers: pd.DataFrame) -> pd.DataFrame:
     """By how much a rating is higher where the model advised what the reviewer had predicted: a row per dimension and
     one for their mean, with effect, low, high (95%), ratings.
@@ -95,7 +100,7 @@ def halo_table(answers: pd.DataFrame) -> pd.DataFrame:
 
 def _coefficient(values: np.ndarray, agrees: np.ndarray) -> Estimate:
     """Least squares of values (reviewers, cases) on agreeing, reviewer and case, with its interval; NaN where agreeing is a
-    matter of these alone, and no interval with a single reviewer or too few ratings.
+    matter of these alone, and no interval with fewer than LEAST_REVIEWERS or too few ratings.
     """
     there = ~np.isnan(values)
     count = int(there.sum())
@@ -103,7 +108,7 @@ def _coefficient(values: np.ndarray, agrees: np.ndarray) -> Estimate:
     effect, none = _slope(agree, rating), float("nan")
     reviewers, cases = int(there.any(1).sum()), int(there.any(0).sum())
     free = count - reviewers - cases  # of ratings, less the constants and the effect
-    if np.isnan(effect) or reviewers < 2 or free < 1:
+    if np.isnan(effect) or reviewers < LEAST_REVIEWERS or free < 1:
         return Estimate(effect, none, none, count)
     by_reviewer = (agree * (rating - agree * effect)).sum(1)
     small = reviewers / (reviewers - 1) * (count - 1) / free

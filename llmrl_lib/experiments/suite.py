@@ -143,7 +143,8 @@ def _tell(
     tasks = [_notebook_task(folder, name, ticker) for ticker in whole for name in TICKER_NOTEBOOKS]
     new = list(_work_off(tasks, jobs, display))
     if open_run(folder).tickers:
-        new += _work_off([_notebook_task(folder, name, "") for name in RUN_NOTEBOOKS], jobs, display)
+        longest_first = sorted(RUN_NOTEBOOKS, key=lambda name: name != "06_results")
+        new += _work_off([_notebook_task(folder, name, "") for name in longest_first], jobs, display)
     return new
 
 

@@ -68,8 +68,6 @@ def sharpe_difference(
     length, and for two that are the same.
     """
     a, b = checked_returns(first, LEAST), checked_returns(second, LEAST)
-    if len(a) != len(b):
-        raise ValueError(f"the series have {len(a)} and {len(b)} returns; give those of the same days")
     if np.array_equal(a, b):
         raise ValueError("the two series are the same; there is nothing to compare")
     return mean_sharpe_difference(a, b, level, draws, block, seed, periods_a_year)

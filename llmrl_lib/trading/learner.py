@@ -118,6 +118,11 @@ class Group:
 
     # The loop
 
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.step >= self.steps
+
     def advance(self, listen: Callable[[int, dict[str, float]], None] | None = None, limit: int | None = None) -> bool:
         """Trains on by one block of steps (at most `limit`); True while there is more to do.
 

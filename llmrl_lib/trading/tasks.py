@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from joblib import Parallel, delayed, parallel_config
@@ -85,14 +85,37 @@ def run_tasks(
 def _train(task: Task, folder: Path | None, tell: Callable[[int, dict[str, float]], None]) -> list[RunResult]:
     group = Group(task.prepared, [seed for _, seed in task.runs], task.settings, task.device)
     path = None if folder is None else folder / f"{task.name}.safetensors"
-    fingerprint = task.fingerprint()
+    advance_to_end(group, path, task.fingerprint(), tell)
+    return group.results()
+
+
+class Resumable(Protocol):
+    """A group of runs that train side by side, can be stopped anywhere, and goes on from its state."""
+
+    episodes: list[list[dict[str, float]]]  # of each run, what `tell` was given
+
+    @property
+    def finished(self) -> bool: ...
+
+    def advance(self, listen: Callable[[int, dict[str, float]], None] | None = None) -> bool:
+        """Trains a while; whether anything is left to train."""
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]: ...
+
+    def restore(self, tensors: Any, record: Any) -> None: ...
+
+
+def advance_to_end(
+    group: Resumable, path: Path | None, fingerprint: str, tell: Callable[[int, dict[str, float]], None]
+) -> None:
+    """Trains a group from its checkpoint at `path`, if one of this fingerprint is there, to its end, and keeps it there."""
     if path is not None and (found := checkpoint.load(path, fingerprint)) is not None:
         group.restore(*found)
         for run, rows in enumerate(group.episodes):
             for row in rows:
                 tell(run, row)
     due = time.perf_counter() + SECONDS_BETWEEN_CHECKPOINTS
-    while group.step < group.steps:
+    while not group.finished:
         more = group.advance(tell)
         began = time.perf_counter()
         if path is not None and (not more or began > due):
@@ -100,7 +123,6 @@ def _train(task: Task, folder: Path | None, tell: Callable[[int, dict[str, float
             checkpoint.save(path, tensors, {**record, "fingerprint": fingerprint})
             took = time.perf_counter() - began  # hundreds of runs on a GPU hold gigabytes: save them more rarely
             due = began + took + max(SECONDS_BETWEEN_CHECKPOINTS, WORK_PER_SAVE * took)
-    return group.results()
 
 
 def _train_and_report(task: Task, folder: Path | None, reports: Path) -> list[RunResult]:

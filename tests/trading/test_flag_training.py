@@ -12,6 +12,7 @@ from flag_models import SMALL, both, checkpoint
 import llmrl_lib as ll
 from llmrl_lib.metrics import prepend, sharpe_ratio
 from llmrl_lib.settings import FlagTraderSettings
+from llmrl_lib.trading import tasks
 from llmrl_lib.trading.accounting import open_account
 from llmrl_lib.trading.checkpoint import CheckpointError
 from llmrl_lib.trading.flag_trader import training
@@ -61,7 +62,8 @@ def test_frozen_parameters_do_not_change_by_one_bit_and_the_others_do(settings: 
 def test_killed_and_resumed_is_unbroken(
     settings: FlagTraderSettings, trained: training.FlagTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)  # after every rollout
+    monkeypatch.setattr(tasks, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)  # after every rollout
+    monkeypatch.setattr(tasks, "WORK_PER_SAVE", 0.0)
     advance, calls = Group.advance, []
 
     def killed(group: Group, listen: object = None) -> bool:

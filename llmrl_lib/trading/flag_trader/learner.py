@@ -73,6 +73,11 @@ class Group:
         self._losses: list[list[float]] = []
         self._due = {int(place) for place in np.linspace(0, settings.rollouts, settings.evaluations + 1)[1:]}
 
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.rollout >= self.settings.rollouts
+
     def advance(self, listen: Listener | None = None) -> bool:
         """One rollout and what is learned from it; True while there is more to do.
 

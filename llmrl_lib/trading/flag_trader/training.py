@@ -19,17 +19,15 @@ import pandas as pd
 import torch
 
 from llmrl_lib.settings import FlagTraderSettings, to_table
-from llmrl_lib.trading import checkpoint as checkpoints
 from llmrl_lib.trading.flag_trader.activations import Tokens, activations, tokenised
 from llmrl_lib.trading.flag_trader.backbone import Backbone
 from llmrl_lib.trading.flag_trader.learner import Group, Lane
 from llmrl_lib.trading.flag_trader.policy import CachedPolicy, PlainPolicy, Policy, check
 from llmrl_lib.trading.flag_trader.text import NOTHING, Market, Told, account_words, markets
 from llmrl_lib.trading.flag_trader.walks import trajectory
-from llmrl_lib.trading.tasks import Progress
+from llmrl_lib.trading.tasks import Progress, advance_to_end
 from llmrl_lib.trading.tdqn import device_of
 
-SECONDS_BETWEEN_CHECKPOINTS = 15.0
 LEARNING = 2  # raise it when a change of code changes the numbers of a run: older checkpoints are then refused
 
 
@@ -211,18 +209,7 @@ def _train(
             )
             progress(Progress(name, seed, *done, time.perf_counter() - started))
 
-    if path is not None and (found := checkpoints.load(path, fingerprint)) is not None:
-        group.restore(*found)
-        for run, rows in enumerate(group.episodes):
-            for row in rows:
-                tell(run, row)
-    due = time.perf_counter() + SECONDS_BETWEEN_CHECKPOINTS
-    while group.rollout < settings.rollouts:
-        more = group.advance(tell)
-        if path is not None and (not more or time.perf_counter() > due):
-            tensors, record = group.state()
-            checkpoints.save(path, tensors, {**record, "fingerprint": fingerprint})
-            due = time.perf_counter() + SECONDS_BETWEEN_CHECKPOINTS
+    advance_to_end(group, path, fingerprint, tell)
 
 
 def _fingerprint(

@@ -19,6 +19,11 @@ def run(
     ] = None,
     profile: Annotated[str, typer.Option(help="smoke, quick, paper, ablations, or a .toml file.")] = "quick",
     jobs: Annotated[int, typer.Option(help="Processes at once; 0 means one per processor.", min=0)] = 0,
+    backend: Annotated[str, typer.Option(help="What computes: loky (this machine), dask or ray.")] = "loky",
+    address: Annotated[str, typer.Option(help="Address of the cluster, such as tcp://10.0.0.1:8786.")] = "",
+    storage: Annotated[
+        str, typer.Option(help="shared: workers see the run folder where this machine does; return: they send files.")
+    ] = "shared",
     model: Annotated[str, typer.Option(help="What advises: nano, a folder, or the server's name for it.")] = "nano",
     base_url: BaseUrl = "",
     budget_usd: BudgetUsd = None,
@@ -29,7 +34,7 @@ def run(
 ) -> None:
     """Train every arm on every ticker and execute the notebooks. What is finished is kept, so the command can be repeated."""
     with plain_errors(debug):
-        from llmrl_lib.experiments import run_suite
+        from llmrl_lib.experiments import Cluster, run_suite
         from llmrl_lib.experiments.adviser import Adviser
         from llmrl_lib.experiments.progress import Display
         from llmrl_lib.settings import load_profile
@@ -37,7 +42,14 @@ def run(
         named = None if tickers is None else [name.strip() for name in tickers.split(",") if name.strip()]
         adviser = Adviser(model, base_url, logprobs=logprobs, prices=prices, free=free, budget_usd=budget_usd)
         outcome = run_suite(
-            dataset, named, load_profile(profile), out, jobs, display=Display(console()), adviser=adviser
+            dataset,
+            named,
+            load_profile(profile),
+            out,
+            jobs,
+            display=Display(console()),
+            adviser=adviser,
+            cluster=Cluster(backend, address, storage),
         )
         for failure in outcome.failures:
             say(str(failure))

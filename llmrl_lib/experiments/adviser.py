@@ -54,6 +54,11 @@ class Adviser:
         return OpenAIChat(self.model, self.base_url or None, concurrency=self.concurrency, timeout=self.timeout)
 
     @property
+    def is_local(self) -> bool:
+        """Whether the model computes here, instead of answering behind a server."""
+        return not self.base_url and (self.model == "nano" or Path(self.model).is_dir())
+
+    @property
     def ask(self) -> Ask:
         return Ask(top_logprobs=self.logprobs or None, max_tokens=self.max_tokens)
 
@@ -99,13 +104,18 @@ def has_strategies(folder: Path, prompt: str, ticker: str) -> bool:
 
 def strategies_of(folder: Path, prompt: str, ticker: str) -> list[Strategy]:
     """One ticker's strategies of a prompt, as `advise` left them; ExperimentError where there are none."""
+    return read_strategies(newest_strategies(folder, prompt, ticker))
+
+
+def newest_strategies(folder: Path, prompt: str, ticker: str) -> Path:
+    """The file that `strategies_of` reads; ExperimentError where there is none."""
     found = _files(folder, prompt, ticker)
     if not found:
         raise ExperimentError(
             f"{folder} has no strategies of {ticker} by prompt {prompt}; give the llmrl run command again, with a profile "
             "that names the prompt"
         )
-    return read_strategies(max(found, key=os.path.getmtime))
+    return max(found, key=os.path.getmtime)
 
 
 def _files(folder: Path, prompt: str, ticker: str) -> list[Path]:

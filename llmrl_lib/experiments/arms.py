@@ -147,6 +147,37 @@ def run_arms(
     return arms
 
 
+def begin_arm(
+    dataset: Dataset, ticker: str, arm: str, profile: Profile, folder: Path, strategies: Sequence[Strategy] = ()
+) -> Arm | None:
+    """Writes down what is asked for in `folder`, as `run_arm` does before it trains; the arm if it is finished there.
+
+    Raises what `run_arm` raises before it trains.
+    """
+    return _begun(dataset, ticker, arm, profile, folder, strategies)[1]
+
+
+def train_seed(
+    dataset: Dataset,
+    ticker: str,
+    arm: str,
+    profile: Profile,
+    folder: Path,
+    seed: int,
+    progress: Callable[[Progress], None] | None = None,
+    strategies: Sequence[Strategy] = (),
+) -> None:
+    """Trains one of the profile's seeds of a learned arm on the CPU, into the checkpoint from which `run_arm` takes it.
+
+    Raises what `run_arm` raises while it trains.
+    """
+    from llmrl_lib.trading.tdqn import train_runs
+
+    train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
+    problems = problems_of(ticker, arm, train, test, strategies, [seed])
+    train_runs({"": problems}, [seed], profile.tdqn, "cpu", checkpoint=folder / CHECKPOINTS, progress=progress)
+
+
 def _begun(
     dataset: Dataset, ticker: str, arm: str, profile: Profile, folder: Path, strategies: Sequence[Strategy]
 ) -> tuple[dict[str, Any], Arm | None]:

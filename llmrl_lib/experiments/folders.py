@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 import tomllib
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     be written (a full disk); the temporary file is then removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")  # its own name: another machine may write too
     try:
         write(part)
         part.replace(path)

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ Result = TypeVar("Result")
 def alone_in(folder: Path) -> Iterator[None]:
     """Keeps other processes out of a run folder, which is made if need be, until the block ends.
 
+    The file LOCK in it then says who works there, and, in a second line, by what token workers on other machines know it.
+
     Raises ExperimentError, naming process and host, while another one is at work there. The system itself lets go of the
     lock when its process ends, so that the file which stays behind is never in the way.
     """
@@ -41,11 +44,12 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().strip() or "another process"
+            holder = file.readline().strip() or "another process"
             raise ExperimentError(f"{holder} is at work in {folder}; wait for its end, or stop it") from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n{uuid.uuid4().hex}\n")
         file.flush()
+        os.fsync(file.fileno())
         yield
 
 

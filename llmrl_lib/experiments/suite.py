@@ -2,60 +2,45 @@
 
 What needs no advice goes first, beside the making of the strategies; then what hears them; then the notebooks. Workers
 share nothing but the run folder: each leaves finished arms there, and a small file that says how far the arm it works on has
-come. One run at a time works in a folder.
+come. One run at a time works in a folder. On a cluster (`spreading`) the same tasks go to its workers; notebooks, and what a
+GPU of this machine trains, stay here.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from joblib import delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
 from llmrl_lib.experiments.adviser import Adviser, advise, has_strategies, strategies_of
-from llmrl_lib.experiments.arms import ARMS, CHECKPOINTS, CLASSICAL, MANIFEST, run_arm, run_arms
+from llmrl_lib.experiments.arm_tasks import ArmCall, Teller
+from llmrl_lib.experiments.arms import ARMS, CHECKPOINTS, CLASSICAL, MANIFEST, run_arms
+from llmrl_lib.experiments.clusters import Cluster
 from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
 from llmrl_lib.experiments.flag_arms import FLAG_ARMS, FLAG_TRADER, RANDOM, flag_settings
-from llmrl_lib.experiments.folders import ExperimentError, explain, write_text
+from llmrl_lib.experiments.folders import ExperimentError, explain
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, hears_strategies
-from llmrl_lib.experiments.processes import alone_in, in_workers, stop_workers
+from llmrl_lib.experiments.processes import alone_in, stop_workers
 from llmrl_lib.experiments.progress import FILE as PROGRESS
 from llmrl_lib.experiments.progress import Display, Work
 from llmrl_lib.experiments.reviewing import FOLDER as REVIEW
 from llmrl_lib.experiments.runs import open_run, refuse_foreign, start_run
+from llmrl_lib.experiments.spreading import Far, at_work, work_off_here
+from llmrl_lib.experiments.work import Failure, Task
 from llmrl_lib.market.dataset import Dataset, load_dataset
 from llmrl_lib.market.defects import DatasetError
 from llmrl_lib.settings import Profile
-
-if TYPE_CHECKING:
-    from llmrl_lib.trading.tdqn import Progress
 
 TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
 RUN_NOTEBOOKS = ("04_expert_review", "06_results", "07_flag_trader")
 MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
 TOGETHER = "learned arms"  # of all tickers, on a GPU
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What could not be finished, why in one sentence, and the traceback for who wants to look deeper."""
-
-    ticker: str  # blank where it concerns the whole run
-    what: str  # the arm or the notebook
-    why: str
-    details: str
-
-    def __str__(self) -> str:
-        return f"{self.ticker} {self.what}: {self.why}".strip()
+TICKERS_TOGETHER = 16  # that a local model makes strategies of in one task: with memory, its batch is a date of each
 
 
 @dataclass(frozen=True)
@@ -64,17 +49,6 @@ class Outcome:
 
     finished: tuple[str, ...]
     failures: tuple[Failure, ...]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One piece of work for one process: `call` takes no arguments and can be sent to another process."""
-
-    ticker: str
-    what: str
-    call: Callable[[], object]
-    folder: Path | None = None  # where an arm reports its progress
-    episodes: int = 0
 
 
 def run_suite(
@@ -87,17 +61,22 @@ def run_suite(
     display: Display | None = None,
     notebooks: bool = True,
     adviser: Adviser | None = None,
+    cluster: Cluster | None = None,
 ) -> Outcome:
     """Trains every arm of every ticker into the run folder `out` and executes the notebooks on what came out.
 
-    `tickers` None means all of the dataset's; `jobs` is the number of processes, 0 one per processor; `arms` None means the
+    `tickers` None means all of the dataset's; `jobs` is the number of processes, 0 one per processor; `cluster` says whose
+    workers compute, by default processes of this machine; `arms` None means the
     profile's learned arms, the classical ones, and, where the profile has a guide, the account that follows it. `adviser`
     says which language model writes the strategies of the profile's prompts, by default the one that comes along. What is
     finished and made with the same settings is kept, what is unfinished is continued. A failure spares the other tickers; a
     ticker with a failed arm gets no notebooks. Raises DatasetError and ExperimentError for what is wrong before any work
     begins, another run at work in `out` included.
     """
-    folder, jobs = Path(out), jobs or os.cpu_count() or 1
+    folder, asked, jobs = Path(out), jobs, jobs or os.cpu_count() or 1
+    cluster = cluster or Cluster()
+    if cluster.backend != "loky":  # workers are somewhere else
+        folder, dataset_path = folder.absolute(), Path(dataset_path).absolute()
     dataset = load_dataset(dataset_path)
     if tickers is not None and not tickers:
         raise ExperimentError(
@@ -112,7 +91,7 @@ def run_suite(
     _refuse_unknown(arms, profile)
     refuse_foreign(folder)
     adviser = adviser or Adviser()
-    with alone_in(folder):
+    with alone_in(folder), at_work(cluster, folder, dataset.path, asked) as far:
         start_run(folder, dataset, profile, tickers, adviser)
         display = display or Display(None)
         failures = _unusable(dataset, tickers)
@@ -120,11 +99,11 @@ def run_suite(
         alone, told = ([arm for arm in arms if hears_strategies(arm) is told] for told in (False, True))
         together = [arm for arm in arms if arm in LEARNED] if _has_gpu() else []
         alone, told = ([arm for arm in part if arm not in together] for part in (alone, told))
-        first = _strategy_tasks(dataset, sound, profile, folder, adviser)
+        first = _strategy_tasks(dataset, sound, profile, folder, adviser, far)
         first += _arm_tasks(dataset.path, sound, alone, profile, folder, jobs)
-        failures += _by_ticker(_work_off(first, jobs, display), sound, folder)
+        failures += _by_ticker(_work_off(first, jobs, display, far), sound, folder)
         advised = [ticker for ticker in sound if has_strategies(folder / STRATEGIES, profile.guide, ticker)]
-        failures += _work_off(_arm_tasks(dataset.path, advised, told, profile, folder, jobs), jobs, display)
+        failures += _work_off(_arm_tasks(dataset.path, advised, told, profile, folder, jobs), jobs, display, far)
         if together:
             task = _gpu_task(dataset.path, sound, advised, together, profile, folder)
             failures += _by_ticker(_work_off([task], 1, display), sound, folder, together)
@@ -174,19 +153,31 @@ def _refuse_unknown(arms: Sequence[str], profile: Profile) -> None:
 
 
 def _strategy_tasks(
-    dataset: Dataset, tickers: Sequence[str], profile: Profile, folder: Path, adviser: Adviser
+    dataset: Dataset,
+    tickers: Sequence[str],
+    profile: Profile,
+    folder: Path,
+    adviser: Adviser,
+    far: Far | None = None,
 ) -> list[Task]:
-    """A task per prompt, the guiding one first: it takes longest."""
+    """A task per prompt, the guiding one first, which takes longest; of a local model one per prompt and group of tickers.
+
+    A local model answers in batches over tickers, whose make-up shows in the last digits of what it says: groups are the same
+    wherever the work is done. A server answers one by one, and is asked from here, where its key and its budget are.
+    """
     prompts = dict.fromkeys([*([profile.guide] if profile.guide else []), *profile.prompts])
-    if not tickers:
-        return []
+    size = TICKERS_TOGETHER if adviser.is_local else max(1, len(tickers))
+    here = not (far and far.shares and adviser.is_local)
+    groups = [tuple(tickers[first : first + size]) for first in range(0, len(tickers), size)]
     return [
         Task(
             "",
             f"{MAKING}{prompt}",
-            _StrategyCall(dataset.path, tuple(tickers), prompt, profile.guide, folder, adviser),
+            _StrategyCall(dataset.path, group, prompt, profile.guide, folder, adviser),
+            here=here,
         )
         for prompt in prompts
+        for group in groups
     ]
 
 
@@ -194,6 +185,7 @@ def _by_ticker(
     failures: Iterable[Failure], tickers: Sequence[str], folder: Path, together: Sequence[str] = ()
 ) -> Iterator[Failure]:
     """A failure of several tickers' work, as one of each ticker that lacks what was to be made; others as they are."""
+    told = set()
     for failure in failures:
         prompt = failure.what.removeprefix(MAKING)
         for ticker in tickers:
@@ -201,7 +193,8 @@ def _by_ticker(
                 lacks = any(not (folder / ticker / arm / MANIFEST).is_file() for arm in together)
             else:
                 lacks = prompt != failure.what and not has_strategies(folder / STRATEGIES, prompt, ticker)
-            if lacks:
+            if lacks and (ticker, failure.what) not in told:
+                told.add((ticker, failure.what))
                 yield replace(failure, ticker=ticker)
         if failure.ticker:
             yield failure
@@ -238,7 +231,7 @@ class _GpuCall:
         dataset, checkpoints = load_dataset(self.data), self.folder / CHECKPOINTS
         told = {ticker for ticker, arm in self.wanted if hears_strategies(arm)}
         strategies = {ticker: strategies_of(self.folder / STRATEGIES, self.profile.guide, ticker) for ticker in told}
-        tell = _Teller(self.folder)
+        tell = Teller(self.folder / PROGRESS)
         run_arms(dataset, self.wanted, self.profile, strategies, tell, checkpoint=checkpoints)
         (self.folder / PROGRESS).unlink(missing_ok=True)
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -246,7 +239,7 @@ class _GpuCall:
 
 @dataclass(frozen=True)
 class _StrategyCall:
-    """Makes the strategies of one prompt."""
+    """Makes the strategies of one prompt for some tickers."""
 
     data: Path
     tickers: tuple[str, ...]
@@ -258,6 +251,12 @@ class _StrategyCall:
     def __call__(self) -> None:
         dataset = load_dataset(self.data)
         advise(dataset, self.tickers, self.prompt, self.prompt == self.guide, self.adviser, self.folder / STRATEGIES)
+
+    def parts(self) -> Sequence[Callable[[], None]]:
+        return [self]
+
+    def finish(self) -> None:
+        pass
 
 
 def _arm_tasks(
@@ -272,46 +271,8 @@ def _arm_tasks(
         episodes = profile.tdqn.episodes * len(profile.seeds) if arm in LEARNED else 1
         if arm in (FLAG_TRADER, RANDOM):
             episodes = profile.flag_trader.evaluations * len(profile.seeds)
-        tasks.append(Task(ticker, arm, _ArmCall(data, ticker, arm, profile, place, workers), place, episodes))
+        tasks.append(Task(ticker, arm, ArmCall(data, ticker, arm, profile, place, workers), place, episodes))
     return tasks
-
-
-@dataclass(frozen=True)
-class _ArmCall:
-    """Runs one arm in whatever process calls it; the dataset is read there."""
-
-    data: Path
-    ticker: str
-    arm: str
-    profile: Profile
-    folder: Path
-    workers: int
-
-    def __call__(self) -> None:
-        tell = _Teller(self.folder)
-        dataset, strategies = load_dataset(self.data), []
-        if hears_strategies(self.arm):
-            strategies = strategies_of(self.folder.parents[1] / STRATEGIES, self.profile.guide, self.ticker)
-        run_arm(dataset, self.ticker, self.arm, self.profile, self.folder, self.workers, tell, strategies)
-        (self.folder / PROGRESS).unlink(missing_ok=True)
-
-
-class _Teller:
-    """Writes how far the runs of an arm, or of many, have come."""
-
-    def __init__(self, folder: Path) -> None:
-        self._place = folder / PROGRESS
-        self._sharpe: dict[tuple[str, int], float] = {}
-        self._done: dict[tuple[str, int], int] = {}
-
-    def __call__(self, progress: Progress) -> None:
-        run = (progress.problem, progress.seed)
-        self._sharpe[run], self._done[run] = progress.test_sharpe, progress.episode
-        said = {
-            "episodes": sum(self._done.values()),
-            "test_sharpe": sum(self._sharpe.values()) / len(self._sharpe),
-        }
-        write_text(self._place, json.dumps(said))
 
 
 def _notebook_task(folder: Path, name: str, ticker: str) -> Task:
@@ -348,33 +309,22 @@ def _inputs(folder: Path, ticker: str) -> Iterator[bytes]:
         yield hashlib.sha256(manifest.read_bytes()).digest()
 
 
-def _work_off(tasks: Sequence[Task], jobs: int, display: Display) -> Iterator[Failure]:
-    """Calls all tasks in up to `jobs` processes; yields the failures once all have ended."""
+def _work_off(tasks: Sequence[Task], jobs: int, display: Display, far: Far | None = None) -> Iterator[Failure]:
+    """Calls all tasks, in up to `jobs` processes or on a cluster; yields the failures once all have ended."""
     if not tasks:
         return
     failures: list[Failure] = []
-    left = dict(enumerate(tasks))
-    work = [Work(f"{task.ticker} {task.what}".strip(), task.folder, task.episodes) for task in tasks]
+    work = [Work(task.title, task.folder, task.episodes) for task in tasks]
     with display.showing(work):
         try:
-            calls = (delayed(_attempt)(number, task) for number, task in left.copy().items())
-            for number, failure in in_workers(calls, min(jobs, len(tasks))):
-                del left[number]
+            ended = far.work_off(tasks, jobs) if far else work_off_here(list(enumerate(tasks)), jobs)
+            for number, failure in ended:
                 display.ended(number, failure is None)
                 if failure:
                     failures.append(failure)
         except KeyboardInterrupt:
             stop_workers()
+            if far:
+                far.stop()
             raise
-        except TerminatedWorkerError:
-            why = "a process was killed, perhaps for want of memory; give the same command again, with fewer --jobs"
-            failures += [Failure(task.ticker, task.what, why, traceback.format_exc()) for task in left.values()]
     yield from failures
-
-
-def _attempt(number: int, task: Task) -> tuple[int, Failure | None]:
-    try:
-        task.call()
-    except Exception as error:  # whatever stopped this task must not stop the others; it is reported as its failure
-        return number, Failure(task.ticker, task.what, explain(error), traceback.format_exc())
-    return number, None

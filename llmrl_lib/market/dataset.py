@@ -191,22 +191,26 @@ class Dataset:
         change of another ticker's files leaves it as it is. The same on every machine. Other files in the folder, such
         as a README or the truth, do not count.
         """
-        alone = {table.name for table in TABLES.values() if not table.per_ticker}
-        found = [file for file in _csv_files(self.path) if _stem(file) in alone]
-        found += [file for table in TABLES.values() if table.per_ticker for file in _csv_files(self.path / table.name)]
-        files = {file.relative_to(self.path).as_posix(): file for file in found}
         digest = hashlib.sha256()
-        if ticker is None:
-            files[FILE] = self.path / FILE
-        else:
-            mine = {f"{ticker}.csv", f"{ticker}.csv.gz"}
-            files = {name: file for name, file in files.items() if "/" not in name or file.name in mine}
+        if ticker is not None:
             digest.update(f"{self.train_start} {self.split} {self.end}\0".encode())
+        files = {file.relative_to(self.path).as_posix(): file for file in self.files(ticker)}
+        if ticker is not None:
+            del files[FILE]
         for name in sorted(files):
             content = files[name].read_bytes()
             digest.update(f"{name}\0{len(content)}\0".encode())
             digest.update(content)
         return digest.hexdigest()
+
+    def files(self, ticker: str | None = None) -> list[Path]:
+        """dataset.toml and the files of all tables; with a ticker, of that ticker's and those about the whole market."""
+        alone = {table.name for table in TABLES.values() if not table.per_ticker}
+        found = [file for file in _csv_files(self.path) if _stem(file) in alone]
+        for table in (one for one in TABLES.values() if one.per_ticker):
+            own = _csv_files(self.path / table.name)
+            found += own if ticker is None else [file for file in own if _stem(file) == ticker]
+        return [self.path / FILE, *found]
 
     def read(self, table: str, ticker: str | None = None) -> Reading:
         """A table with all its defects; never raises for bad content. For checks; other callers use the methods."""

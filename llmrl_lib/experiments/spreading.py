@@ -1,0 +1,244 @@
+"""The tasks of a run on a cluster: cut into parts that workers do, put together again where the run was started.
+
+A learned arm goes out seed by seed, because a cluster's worker has one processor and no children; any other arm, and the
+strategies of a local model, go out whole. When the last part of an arm has come in it is written here, so that results
+land as they finish. Tasks that stay here (a chat behind a server, whose key and budget stay here too) are done
+meanwhile.
+
+With shared storage workers work in the run folder itself: a part that another worker takes over goes on from its last
+checkpoint. Two workers can then be at one part for a moment, when one was given up that still lives. Nothing guards
+against that but this: files are only ever put in place whole, under names of their own until then, and both compute the
+same bytes. A worker whose task was taken back, or whose run another process has taken over, stops at its next episode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from llmrl_lib.experiments.carrying import Parcel, carry_out, kept_of, packed, put_in_place
+from llmrl_lib.experiments.clusters import Cluster, Standard, defect_here, joined, name_of_this_worker
+from llmrl_lib.experiments.joblib_backends import ClusterBackend, Lost
+from llmrl_lib.experiments.processes import LOCK, in_workers
+from llmrl_lib.experiments.work import Failure, Task, attempt, failure_of, is_wanted
+
+Ended = tuple[int, Failure | None]  # the number of a task, and what stopped it
+
+
+class Parted(Protocol):
+    """A task's call that a cluster can do in parts."""
+
+    def parts(self) -> Sequence[Callable[[], None]]:
+        """What is left to do, for as many workers; empty where it is done."""
+
+    def finish(self) -> None:
+        """Ends the task when all its parts are done."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A part of a task on its way to a worker."""
+
+    number: int  # of the task
+    task: Task  # without its call
+    part: Any
+    standard: Standard
+    folder: Path  # where relative paths begin, with shared storage
+    needs: tuple[str, ...] = ()  # digests; without shared storage
+    kept: Parcel = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        seed = getattr(self.part, "seed", None)
+        return self.task.title if seed is None else f"{self.task.title} seed {seed}"
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What a worker gives back."""
+
+    number: int
+    failure: Failure | None
+    files: Parcel = field(default_factory=dict)
+    folder: Path = Path()  # that they belong to, on the machine of the run
+
+
+class Far:
+    """A cluster that works for one run."""
+
+    def __init__(self, backend: ClusterBackend, standard: Standard, jobs: int) -> None:
+        self._backend, self._standard, self._jobs = backend, standard, jobs
+
+    @property
+    def shares(self) -> bool:
+        return self._standard.marker is not None
+
+    def work_off(self, tasks: Sequence[Task], jobs_here: int) -> Iterator[Ended]:
+        """Does all tasks; numbers of those that ended, as they end. Those that stay here take up to `jobs_here` processes."""
+        numbered = list(enumerate(tasks))
+        here = [(number, task) for number, task in numbered if task.here]
+        sources = [self._spread([(number, task) for number, task in numbered if not task.here])]
+        yield from _merged([*sources, *([work_off_here(here, jobs_here)] if here else [])])
+
+    def stop(self) -> None:
+        """Takes back what waits; workers at work stop at the end of an episode."""
+        self._backend.abort_everything()
+
+    def _spread(self, tasks: Sequence[tuple[int, Task]]) -> Iterator[Ended]:
+        left, by_number, tickets = {}, dict(tasks), []
+        for number, task in tasks:
+            try:
+                found = [self._ticket(number, task, part) for part in task.call.parts()]  # type: ignore[attr-defined]
+            except Exception as error:  # as in `attempt`: it stops this task alone
+                yield number, failure_of(task, error)
+                continue
+            left[number] = len(found)
+            tickets += found
+            if not found:
+                yield attempt(number, task, _nothing)
+        for came in self._results(tickets):
+            task, number = by_number[came.number], came.number
+            failure = came.failure
+            if failure is None:
+                _, failure = attempt(number, task, lambda came=came: put_in_place(came.folder, came.files))  # type: ignore[misc]
+            if number not in left:
+                continue  # it has failed already
+            left[number] -= 1
+            if failure is None and left[number] == 0:
+                _, failure = attempt(number, task, task.call.finish)  # type: ignore[attr-defined]
+            if failure is not None or left[number] == 0:
+                del left[number]
+                yield number, failure
+        self._backend.forget_parcels()
+
+    def _ticket(self, number: int, task: Task, part: Any) -> Ticket:
+        bare = Task(task.ticker, task.what, _nothing)
+        if self.shares:
+            return Ticket(number, bare, part, self._standard, Path.cwd())
+        digests = []
+        for files in part.needs():
+            digest, parcel = packed(files)
+            self._backend.parcels.setdefault(digest, parcel)
+            digests.append(digest)
+        return Ticket(number, bare, part, self._standard, Path(), tuple(digests), kept_of(part))
+
+    def _results(self, tickets: Sequence[Ticket]) -> Iterator[Returned]:
+        if not tickets:
+            return
+        calls = (delayed(perform)(ticket) for ticket in tickets)
+        parallel = Parallel(
+            -1, self._backend, "generator_unordered", batch_size=1, pre_dispatch=self._jobs or "all"
+        )  # fmt: skip
+        by_number = {ticket.number: ticket for ticket in tickets}
+        for result in parallel(calls):
+            if isinstance(result, Lost):
+                task = by_number[result.number].task
+                yield Returned(result.number, Failure(task.ticker, task.what, result.why, result.why))
+            else:
+                yield result
+
+
+@contextmanager
+def at_work(cluster: Cluster, folder: Path, data: Path, jobs: int) -> Iterator[Far | None]:
+    """The cluster that works for the run in `folder`, which this process holds; None for loky.
+
+    `jobs` is the number of calls under way at once, 0 as many as the cluster can make. Raises what `clusters.joined` raises.
+    """
+    if cluster.backend == "loky":
+        yield None
+        return
+    standard = Standard.of_this_machine()
+    if cluster.storage == "shared":
+        standard = standard.sharing(folder.absolute() / LOCK, data.absolute())
+    with joined(cluster, standard) as backend:
+        yield Far(backend, standard, jobs)
+
+
+def perform(ticket: Ticket, *parcels: Parcel) -> Returned:
+    """Does a part of a task in the process of a worker."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU would give other numbers than the workers without one
+    number, task, part = ticket.number, ticket.task, ticket.part
+    if defect := defect_here(ticket.standard):
+        why = f"the worker {name_of_this_worker()} cannot take part: {defect}"
+        return Returned(number, Failure(task.ticker, task.what, why, why))
+    if ticket.standard.marker is None:
+        files: dict[str, bytes] = {}
+        _, failure = attempt(number, task, lambda: files.update(carry_out(part, ticket.kept, ticket.needs, parcels)))
+        return Returned(number, failure, files, part.folder)
+    with contextlib.chdir(ticket.folder if ticket.folder.is_dir() else "."), _while_held(ticket.standard):
+        return Returned(*attempt(number, task, part))
+
+
+@contextmanager
+def _while_held(standard: Standard) -> Iterator[None]:
+    """Work in this block is wanted as long as the run is held by the process that it was begun for."""
+    others = is_wanted.get()
+
+    def wanted() -> bool:
+        try:
+            held = standard.marker is None or standard.marker.read_text("utf-8") == standard.token
+        except OSError:
+            held = False
+        return held and others()
+
+    before = is_wanted.set(wanted)
+    try:
+        yield
+    finally:
+        is_wanted.reset(before)
+
+
+def work_off_here(tasks: Sequence[tuple[int, Task]], jobs: int) -> Iterator[Ended]:
+    """Calls numbered tasks in up to `jobs` processes of this machine; numbers of those that ended, as they end."""
+    left = dict(tasks)
+    calls = (delayed(attempt)(number, task) for number, task in tasks)
+    try:
+        for number, failure in in_workers(calls, min(jobs, len(tasks))):
+            del left[number]
+            yield number, failure
+    except TerminatedWorkerError as error:
+        why = "a process was killed, perhaps for want of memory; give the same command again, with fewer --jobs"
+        for number, task in left.items():
+            yield number, Failure(task.ticker, task.what, why, failure_of(task, error).details)
+
+
+def _merged(sources: Sequence[Iterable[Ended]]) -> Iterator[Ended]:
+    """What all sources give, as it comes, each read by a thread of its own where there are several."""
+    if len(sources) == 1:
+        yield from sources[0]
+        return
+    came: queue.Queue[Ended | BaseException | None] = queue.Queue()
+
+    def read(source: Iterable[Ended]) -> None:
+        try:
+            for one in source:
+                came.put(one)
+            came.put(None)
+        except BaseException as error:  # raised where the results are wanted
+            came.put(error)
+
+    for source in sources:
+        threading.Thread(target=read, args=(source,), daemon=True).start()
+    open_sources = len(sources)
+    while open_sources:
+        one = came.get()
+        if isinstance(one, BaseException):
+            raise one
+        if one is None:
+            open_sources -= 1
+        else:
+            yield one
+
+
+def _nothing() -> None:
+    pass

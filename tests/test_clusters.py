@@ -1,0 +1,310 @@
+"""Runs on more machines than one: the same bytes as on this one, what a lost worker costs, and who is refused."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from dask_processes import DaskProcesses
+
+from llmrl_lib.experiments import Cluster, ExperimentError, Outcome, clusters, run_suite, spreading
+from llmrl_lib.experiments.clusters import Standard, defect_here
+from llmrl_lib.market.dataset import load_dataset
+from llmrl_lib.settings import Profile, TdqnSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = Profile("tiny", (0, 1), TdqnSettings(episodes=2, hidden=8), guide="p1")
+ARMS = ("unguided", "placebo_permuted", "llm_only", "mean_reversion")
+LONG = Profile("long", (0, 1), TdqnSettings(episodes=30, hidden=8))
+CHANGES = ("seconds", "commit")  # in a manifest, from one run to the next
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded market with half a year of training and as much of testing."""
+    folder = shutil.copytree(ROOT / "data" / "embedded", tmp_path_factory.mktemp("cluster") / "data")
+    text = (folder / "dataset.toml").read_text()
+    for name, day in (("train_start", "2018-01-02"), ("split", "2018-08-01"), ("end", "2019-01-02")):
+        text = re.sub(rf"(?m)^{name} = .*$", f"{name} = {day}", text)
+    (folder / "dataset.toml").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_loky(data: Path) -> Path:
+    """A run with advice by processes of this machine."""
+    assert _run(data, data.parent / "loky", Cluster()).finished == ("ORVN",)
+    return data.parent / "loky"
+
+
+@pytest.fixture(scope="module")
+def long_on_loky(data: Path) -> Path:
+    outcome = run_suite(data, ["ORVN"], LONG, data.parent / "long", 1, ("unguided",), notebooks=False)
+    assert outcome.finished == ("ORVN",)
+    return data.parent / "long"
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
+    """A scheduler with two workers that live on."""
+    pytest.importorskip("distributed", reason="Dask is not installed (pip install 'llmrl[dask]')")
+    with DaskProcesses(tmp_path_factory.mktemp("dask")) as processes:
+        processes.start_workers(2)
+        yield processes
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[DaskProcesses]:
+    """A scheduler whose workers a test starts and kills."""
+    pytest.importorskip("distributed", reason="Dask is not installed (pip install 'llmrl[dask]')")
+    with DaskProcesses(tmp_path / "dask", allowed_failures=1) as processes:
+        yield processes
+
+
+def _run(data: Path, out: Path, cluster: Cluster) -> Outcome:
+    return run_suite(data, ["ORVN"], TINY, out, 1, ARMS, notebooks=False, cluster=cluster)
+
+
+def _contents(run: Path) -> dict[str, object]:
+    """Everything in a run folder but what changes from one run to the next: times, and the order of lines."""
+    found: dict[str, object] = {}
+    for place in sorted(one for one in run.rglob("*") if one.is_file()):
+        name, content = place.relative_to(run).as_posix(), place.read_bytes()
+        if place.name == "manifest.json":
+            found[name] = {key: value for key, value in json.loads(content).items() if key not in CHANGES}
+        elif name == "trials.jsonl":
+            found[name] = sorted(json.loads(line)["key"] for line in content.split(b"\n") if line)
+        elif place.name not in (".lock", "run.toml", "replies.jsonl", "replies.lock"):
+            found[name] = content
+    return found
+
+
+def _assert_same(run: Path, other: Path) -> None:
+    ours, theirs = _contents(run), _contents(other)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert ours[name] == theirs[name], name
+
+
+def _until(said: object, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not said():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_dask_workers_on_shared_storage_leave_the_bytes_of_one_machine(
+    data: Path, on_loky: Path, dask: DaskProcesses, tmp_path: Path
+) -> None:
+    assert _run(data, tmp_path / "run", Cluster("dask", dask.address)).failures == ()
+    _assert_same(tmp_path / "run", on_loky)
+    seeds = [(arm, seed) for _, arm, seed, _ in dask.begun()]
+    assert sorted(seeds) == [(arm, seed) for arm in ("placebo_permuted", "unguided") for seed in "01"]
+    again = (tmp_path / "run" / "ORVN" / "unguided" / "manifest.json").stat().st_mtime_ns
+    assert _run(data, tmp_path / "run", Cluster("dask", dask.address)).failures == ()
+    assert len(dask.begun()) == len(seeds)
+    assert (tmp_path / "run" / "ORVN" / "unguided" / "manifest.json").stat().st_mtime_ns == again
+
+
+def test_workers_that_see_nothing_of_this_machine_send_the_same_bytes_back(
+    data: Path, on_loky: Path, mortal: DaskProcesses
+) -> None:
+    mortal.start_workers(2, HIDDEN=str(data.parent))
+    out = shutil.copytree(on_loky, data.parent / "sent")  # below what is hidden
+    for arm in ARMS:
+        shutil.rmtree(out / "ORVN" / arm)
+    with pytest.raises(
+        ExperimentError, match=r"the worker tcp://127\.0\.0\.1:\d+ cannot take part: it does not see .*sent"
+    ):
+        _run(data, out, Cluster("dask", mortal.address))
+    assert not any((out / "ORVN").iterdir())
+    assert _run(data, out, Cluster("dask", mortal.address, "return")).failures == ()
+    _assert_same(out, on_loky)
+    assert len({process for process, *_ in mortal.begun()}) == 2
+    assert str(mortal.folder).encode() not in b"".join(place.read_bytes() for place in out.glob("ORVN/*/*"))
+
+
+def test_what_a_killed_worker_held_goes_on_at_its_checkpoint_and_nothing_else_is_trained_again(
+    data: Path, long_on_loky: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    workers, out, ended = mortal.start_workers(2), tmp_path / "run", []
+    cluster = Cluster("dask", mortal.address)
+
+    def work() -> None:
+        ended.append(run_suite(data, ["ORVN"], LONG, out, 0, ("unguided",), notebooks=False, cluster=cluster))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    seeds = [out / "ORVN" / "unguided" / "checkpoints" / f"seed-000{seed}.safetensors" for seed in (0, 1)]
+    _until(lambda: all(place.is_file() for place in seeds))
+    workers[0].kill()
+    thread.join(60)
+    assert ended[0].failures == ()
+    _assert_same(out, long_on_loky)
+    begun = mortal.begun()
+    (held,) = [seed for process, _, seed, _ in begun if process == str(workers[0].pid)]
+    assert [(seed, saved) for process, _, seed, saved in begun if process != str(workers[0].pid)][-1] == (held, "True")
+    assert len(begun) == 3
+
+
+def test_an_arm_that_no_worker_survives_is_named_and_the_others_are_made(
+    data: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    """Workers come back: a nanny starts each anew."""
+    mortal.start_workers(1, "--nworkers", "2", "--nthreads", "1", POISON="oracle_060")
+    profile = replace(TINY, seeds=(0,))
+    arms, cluster = ("oracle_060", "unguided", "buy_and_hold"), Cluster("dask", mortal.address)
+    outcome = run_suite(data, ["ORVN"], profile, tmp_path / "run", 1, arms, notebooks=False, cluster=cluster)
+    (failure,) = outcome.failures
+    assert re.match(r"ORVN oracle_060: 2 workers died while they held it, tcp://\S+ the last; perhaps", str(failure))
+    made = {place.parent.name for place in (tmp_path / "run").glob("ORVN/*/manifest.json")}
+    assert made == {"unguided", "buy_and_hold"}
+
+
+def test_an_interrupted_run_takes_its_work_back_and_the_same_command_goes_on(
+    data: Path, long_on_loky: Path, dask: DaskProcesses, tmp_path: Path
+) -> None:
+    from distributed import Client
+
+    profile, out = tmp_path / "long.toml", tmp_path / "run"
+    profile.write_text("seeds = 2\n[tdqn]\nepisodes = 30\nhidden = 8\n")
+    command = [
+        sys.executable,
+        "-c",
+        "from llmrl_lib.cli import app; app()",
+        "run",
+        "--dataset",
+        str(data),
+        "--tickers",
+        "ORVN",
+    ]
+    command += ["--profile", str(profile), "--out", str(out), "--backend", "dask", "--address", dask.address]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    checkpoints = out / "ORVN" / "unguided" / "checkpoints"
+    _until(lambda: list(checkpoints.glob("seed-*.safetensors")))
+    process.send_signal(signal.SIGINT)
+    assert "give the same command again to go on" in process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    with Client(dask.address, set_as_default=False) as client:
+        _until(lambda: not any(client.run(lambda dask_worker: len(dask_worker.active_threads)).values()), 5)
+    assert not (out / "ORVN" / "unguided" / "manifest.json").exists()
+    again = run_suite(
+        data, ["ORVN"], replace(LONG, name="long"), out, 0, ("unguided",), notebooks=False,
+        cluster=Cluster("dask", dask.address),
+    )  # fmt: skip
+    assert again.failures == ()
+    for place in (long_on_loky / "ORVN" / "unguided").glob("*.*[!n]"):
+        assert (out / "ORVN" / "unguided" / place.name).read_bytes() == place.read_bytes(), place.name
+
+
+def test_ray_leaves_the_bytes_of_one_machine(
+    data: Path, on_loky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed (pip install 'llmrl[ray]')")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    for storage in ("shared", "return"):
+        assert _run(data, tmp_path / storage, Cluster("ray", "local", storage)).failures == ()
+        _assert_same(tmp_path / storage, on_loky)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("slurm",), "there is no backend 'slurm'; choose from loky, dask, ray"),
+        (("dask", "tcp://127.0.0.1:1", "nfs"), "storage is 'nfs'; choose from shared, return"),
+        (("loky", "tcp://127.0.0.1:1"), "loky works on this machine alone, and the address tcp://127.0.0.1:1 is given"),
+        (("loky", "", "return"), "loky works on this machine alone, and --storage return is given"),
+        (("dask",), "the backend dask needs the cluster's address, such as --address tcp://"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_one_sentence(given: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ExperimentError, match=re.escape(said)):
+        Cluster(*given)
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_a_missing_package_is_named(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters.util, "find_spec", lambda _: None)
+    with pytest.raises(ExperimentError, match=rf"pip install 'llmrl\[{backend}\]'"):
+        Cluster(backend, "tcp://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("backend", "address", "said"),
+    [
+        ("dask", "tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1 within 1 s"),
+        ("dask", "post://127.0.0.1:1", "no Dask scheduler answers at post://127.0.0.1:1"),
+        ("ray", "127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1 within 1 s"),
+        ("ray", "head", "'head' is no address of a Ray cluster; give HOST:PORT"),
+    ],
+)
+def test_an_address_that_does_not_answer_is_told_soon_and_leaves_no_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, address: str, said: str
+) -> None:
+    pytest.importorskip("distributed" if backend == "dask" else "ray")
+    monkeypatch.setattr(clusters, "SECONDS_TO_ANSWER", 1.0)
+    with pytest.raises(ExperimentError, match=re.escape(said)):
+        _run(data, tmp_path / "run", Cluster(backend, address))
+    assert [place.name for place in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_a_scheduler_without_workers_and_workers_of_many_threads_are_refused(
+    data: Path, mortal: DaskProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "SECONDS_FOR_WORKERS", 0.5)
+    with pytest.raises(ExperimentError, match=r"has had no worker for 0 s; start some with: dask worker tcp://"):
+        _run(data, tmp_path / "run", Cluster("dask", mortal.address))
+    monkeypatch.setattr(clusters, "SECONDS_FOR_WORKERS", 30.0)
+    mortal.start_workers(1, "--no-nanny", "--nthreads", "4")
+    with pytest.raises(ExperimentError, match=r"has 4 threads, .* --nworkers 4 --nthreads 1"):
+        _run(data, tmp_path / "run", Cluster("dask", mortal.address))
+
+
+def test_workers_of_another_torch_are_refused_by_name(
+    data: Path, dask: DaskProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Standard.of_this_machine()
+    other = replace(here, versions=(("torch", "1.0"), *here.versions[1:]))
+    monkeypatch.setattr(spreading.Standard, "of_this_machine", classmethod(lambda _: other))
+    said = rf"the worker tcp://\S+ cannot take part: it has torch \S+, and 1\.0 is at work on {here.host}.*\(1 more of the 2"
+    with pytest.raises(ExperimentError, match=said):
+        _run(data, tmp_path / "run", Cluster("dask", dask.address))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"python": "3.9"}, "it has Python 3.1"),
+        ({"package": "9.9"}, "it has llmrl "),
+        ({"digest": "0"}, "is of other source than that on"),
+        ({"token": "another"}, "is not what"),
+        ({"data_digest": "another"}, "it does not see the dataset in"),
+    ],
+)
+def test_what_sets_a_worker_apart_is_said(change: dict[str, str], said: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "marker").write_text("ours")
+    standard = Standard.of_this_machine().sharing(tmp_path / "marker", data)
+    assert defect_here(standard) == ""
+    assert said in defect_here(replace(standard, **change))
+    assert [place.name for place in tmp_path.iterdir()] == ["marker"]
+
+
+def test_a_tickers_files_are_what_its_hash_is_of(data: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(data)
+    for place in dataset.files("ORVN"):
+        copy = tmp_path / place.relative_to(data)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(place, copy)
+    from llmrl_lib.market.dataset import open_dataset
+
+    assert open_dataset(tmp_path).content_hash("ORVN") == dataset.content_hash("ORVN")
+    assert not (tmp_path / "bars" / "KSTV.csv").exists()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -63,14 +62,8 @@ class DaskProcesses:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         for process in reversed(self._processes):
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        for process in self._processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()
+            process.wait()
 
     def start_workers(self, number: int, *options: str, **environment: str) -> list[subprocess.Popen]:
         """Workers of one process and thread each, without a nanny unless `options` say otherwise."""

@@ -58,6 +58,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
     pytest.importorskip("distributed", reason="Dask is not installed (pip install 'llmrl[dask]')")
     with DaskProcesses(tmp_path_factory.mktemp("dask")) as processes:
         processes.start_workers(2)
+        _await_workers(processes, 2)
         yield processes
 
 
@@ -101,6 +102,13 @@ def _until(said: object, seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
+def _await_workers(dask: DaskProcesses, number: int) -> None:
+    from distributed import Client
+
+    with Client(dask.address, set_as_default=False) as client:
+        client.wait_for_workers(number, timeout=60)
+
+
 def test_dask_workers_on_shared_storage_leave_the_bytes_of_one_machine(
     data: Path, on_loky: Path, dask: DaskProcesses, tmp_path: Path
 ) -> None:
@@ -117,7 +125,7 @@ def test_dask_workers_on_shared_storage_leave_the_bytes_of_one_machine(
 def test_workers_that_see_nothing_of_this_machine_send_the_same_bytes_back(
     data: Path, on_loky: Path, mortal: DaskProcesses
 ) -> None:
-    mortal.start_workers(2, HIDDEN=str(data.parent))
+    mortal.start_workers(1, HIDDEN=str(data.parent))
     out = shutil.copytree(on_loky, data.parent / "sent")  # below what is hidden
     for arm in ARMS:
         shutil.rmtree(out / "ORVN" / arm)
@@ -128,7 +136,7 @@ def test_workers_that_see_nothing_of_this_machine_send_the_same_bytes_back(
     assert not any((out / "ORVN").iterdir())
     assert _run(data, out, Cluster("dask", mortal.address, "return")).failures == ()
     _assert_same(out, on_loky)
-    assert len({process for process, *_ in mortal.begun()}) == 2
+    assert len(mortal.begun()) == 4
     assert str(mortal.folder).encode() not in b"".join(place.read_bytes() for place in out.glob("ORVN/*/*"))
 
 
@@ -144,7 +152,7 @@ def test_what_a_killed_worker_held_goes_on_at_its_checkpoint_and_nothing_else_is
     thread = threading.Thread(target=work)
     thread.start()
     seeds = [out / "ORVN" / "unguided" / "checkpoints" / f"seed-000{seed}.safetensors" for seed in (0, 1)]
-    _until(lambda: all(place.is_file() for place in seeds))
+    _until(lambda: all(place.is_file() for place in seeds), 60)
     workers[0].kill()
     thread.join(60)
     assert ended[0].failures == ()
@@ -158,15 +166,17 @@ def test_what_a_killed_worker_held_goes_on_at_its_checkpoint_and_nothing_else_is
 def test_an_arm_that_no_worker_survives_is_named_and_the_others_are_made(
     data: Path, mortal: DaskProcesses, tmp_path: Path
 ) -> None:
-    """Workers come back: a nanny starts each anew."""
-    mortal.start_workers(1, "--nworkers", "2", "--nthreads", "1", POISON="oracle_060")
-    profile = replace(TINY, seeds=(0,))
-    arms, cluster = ("oracle_060", "unguided", "buy_and_hold"), Cluster("dask", mortal.address)
+    mortal.start_workers(3, POISON="oracle_060")
+    _await_workers(mortal, 3)
+    profile, arms = replace(TINY, seeds=(0,)), ("oracle_060", "buy_and_hold")
+    cluster = Cluster("dask", mortal.address)
     outcome = run_suite(data, ["ORVN"], profile, tmp_path / "run", 1, arms, notebooks=False, cluster=cluster)
     (failure,) = outcome.failures
-    assert re.match(r"ORVN oracle_060: 2 workers died while they held it, tcp://\S+ the last; perhaps", str(failure))
+    assert re.fullmatch(
+        r"ORVN oracle_060: 2 workers died at it, tcp://\S+ the last; perhaps for want of memory", str(failure)
+    )
     made = {place.parent.name for place in (tmp_path / "run").glob("ORVN/*/manifest.json")}
-    assert made == {"unguided", "buy_and_hold"}
+    assert made == {"buy_and_hold"}
 
 
 def test_an_interrupted_run_takes_its_work_back_and_the_same_command_goes_on(
@@ -211,9 +221,11 @@ def test_ray_leaves_the_bytes_of_one_machine(
     pytest.importorskip("ray", reason="Ray is not installed (pip install 'llmrl[ray]')")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")
-    for storage in ("shared", "return"):
-        assert _run(data, tmp_path / storage, Cluster("ray", "local", storage)).failures == ()
-        _assert_same(tmp_path / storage, on_loky)
+    out = shutil.copytree(on_loky, tmp_path / "run")
+    for arm in ARMS:
+        shutil.rmtree(out / "ORVN" / arm)
+    assert _run(data, out, Cluster("ray", "local")).failures == ()
+    _assert_same(out, on_loky)
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_the_processes_are_shared_by_the_arms_that_are_still_to_train(
     (folder / "KSTV" / "unguided" / "manifest.json").unlink()
     given = []
 
-    def work_off(tasks: list[suite.Task], _jobs: int, _display: object) -> list[suite.Failure]:
+    def work_off(tasks: list[suite.Task], *_: object) -> list[suite.Failure]:
         given.extend(task.call.workers for task in tasks if task.what == "unguided")
         return []
 

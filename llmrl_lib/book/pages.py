@@ -30,7 +30,7 @@ LANGUAGE = (
 )
 METHOD = ("features", *LANGUAGE, "benchmark", "training", "flag_trader", "metrics", "embedded_market", "hindsight")
 RECORDED = "recorded"
-USE = ("dataset_format", "sources", "profiles", "command_line", "api")
+USE = ("dataset_format", "sources", "profiles", "scale", "command_line", "api")
 
 
 def generated_pages(run: Run) -> dict[str, str]:

@@ -14,6 +14,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ class ClusterBackend(ParallelBackendBase):
     default_n_jobs = -1
     supports_sharedmem = False
     uses_threads = False
+    patience = 60.0  # seconds, with workers that are asked how they are
 
     def __init__(self) -> None:
         super().__init__(nesting_level=0)
@@ -144,7 +146,9 @@ def dask_cluster(address: str, patience: float, wait: float) -> Iterator[Cluster
                     f"the worker {worker} has {threads} threads, which would share one set of torch's settings; start it "
                     f"with: dask worker {address} --nworkers {threads} --nthreads 1"
                 )
-        yield DaskBackend(client, address)
+        backend = DaskBackend(client, address)
+        backend.patience = wait
+        yield backend
     finally:
         client.close(timeout=patience)
 
@@ -163,7 +167,13 @@ class DaskBackend(ClusterBackend):
         return len(self._client.nthreads())
 
     def examined(self, standard: Standard) -> list[tuple[str, str | BaseException]]:
-        return list(self._client.run(defect_here, standard, on_error="return").items())
+        asked = self._callbacks.submit(self._client.run, defect_here, standard, on_error="return")
+        try:
+            return list(asked.result(self.patience).items())
+        except FutureTimeoutError:
+            raise ExperimentError(
+                f"some workers of {self._address} have not answered for {self.patience:.0f} s; stop those that hang"
+            ) from None
 
     def _start(self, call: Callable[..., Any], ticket: Any, parcels: list[Any]) -> Any:
         key = (self._group, f"{ticket.title} {uuid.uuid4().hex[:8]}")
@@ -187,7 +197,8 @@ class DaskBackend(ClusterBackend):
 
         if isinstance(error, KilledWorker):
             deaths, last = error.allowed_failures + 1, getattr(error.last_worker, "address", "")
-            return f"{deaths} workers died while they held it, {last} the last; perhaps they have too little memory"
+            many = f"{deaths} workers died at it, {last} the last" if deaths > 1 else f"the worker {last} died at it"
+            return f"{many}; perhaps for want of memory"
         if isinstance(error, CancelledError):
             return f"the scheduler at {self._address} has let go of it; give the same command again when it answers"
         return f"its worker could not take or give it ({type(error).__name__}: {error})"
@@ -264,8 +275,6 @@ def _refuse_silent(address: str, patience: float) -> None:
 class RayBackend(ClusterBackend):
     """Calls as tasks of Ray, one per processor."""
 
-    patience = 60.0
-
     def __init__(self, address: str) -> None:
         import ray
 
@@ -311,7 +320,7 @@ class RayBackend(ClusterBackend):
 
     def _why(self, error: BaseException) -> str:
         if isinstance(error, self._ray.exceptions.WorkerCrashedError | self._ray.exceptions.OutOfMemoryError):
-            return f"{ATTEMPTS} workers died while they held it; perhaps they have too little memory"
+            return f"{ATTEMPTS} workers died at it; perhaps for want of memory"
         return f"its worker could not take or give it ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
 
     def _cancel(self, futures: list[Any]) -> None:

@@ -271,7 +271,8 @@ def _arm_tasks(
         episodes = profile.tdqn.episodes * len(profile.seeds) if arm in LEARNED else 1
         if arm in (FLAG_TRADER, RANDOM):
             episodes = profile.flag_trader.evaluations * len(profile.seeds)
-        tasks.append(Task(ticker, arm, ArmCall(data, ticker, arm, profile, place, workers), place, episodes))
+        call = ArmCall(data, ticker, arm, profile, place, workers)
+        tasks.append(Task(ticker, arm, call, place, episodes, here=arm in FLAG_ARMS and _has_gpu()))
     return tasks
 
 

@@ -39,7 +39,7 @@ def test_the_book_has_the_pages_of_its_contents(smoke_book: Path) -> None:
         path.relative_to(smoke_book).as_posix() for path in smoke_book.rglob("*.html") if "_static" not in path.parts
     }
     method = {"expert_review.html", "benchmark.html", "training.html", "metrics.html"}
-    use = {"dataset_format.html", "sources.html", "profiles.html", "command_line.html", "api.html"}
+    use = {"dataset_format.html", "sources.html", "profiles.html", "scale.html", "command_line.html", "api.html"}
     notebooks = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
     tickers = {f"{ticker}/{page}.html" for ticker in ("ORVN", "KSTV") for page in ("overview", *notebooks)}
     assert pages >= {"index.html", "04_expert_review.html", "06_results.html", "search.html"} | method | use | tickers

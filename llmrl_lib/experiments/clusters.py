@@ -1,8 +1,7 @@
 """Where the work of a run is done: by processes of this machine, or by the workers of a Dask or Ray cluster.
 
-joblib hands the work out in all three cases. For clusters it does so through the two small backends of `joblib_backends`:
-joblib's own one for Dask waits for ever for a task whose worker died once too often, and Ray's gives no result before all
-are there.
+joblib hands the work out in all three cases. For clusters it does so through two small backends of ours: joblib's own one
+for Dask waits for ever for a task that the scheduler gave up, and Ray's gives no result before all are there.
 
 Who works together is looked at before any work begins: every worker must answer, hold this state of the package, and, with
 shared storage, see the run folder and the dataset where this machine does.
@@ -133,9 +132,9 @@ def joined(cluster: Cluster, standard: Standard) -> Iterator[ClusterBackend]:
     Raises ExperimentError for an address that does not answer, a cluster without workers, and workers that cannot take
     part, by name.
     """
-    from llmrl_lib.experiments import joblib_backends
+    from llmrl_lib.experiments import dask_backend, ray_backend
 
-    join = joblib_backends.dask_cluster if cluster.backend == "dask" else joblib_backends.ray_cluster
+    join = dask_backend.dask_cluster if cluster.backend == "dask" else ray_backend.ray_cluster
     with join(cluster.address, SECONDS_TO_ANSWER, SECONDS_FOR_WORKERS) as backend:
         _refuse(backend.examined(standard), standard)
         yield backend

@@ -1,0 +1,129 @@
+"""A joblib backend for the workers of a Dask scheduler.
+
+Dask gives a task up after as many deaths of workers as its scheduler's `allowed-failures` says, and one more: 4 by default.
+"""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from typing import Any
+
+from llmrl_lib.experiments.clusters import Standard, defect_here
+from llmrl_lib.experiments.folders import ExperimentError
+from llmrl_lib.experiments.joblib_backends import ClusterBackend
+from llmrl_lib.experiments.work import is_wanted, scratch
+
+
+@contextmanager
+def dask_cluster(address: str, patience: float, wait: float) -> Iterator[ClusterBackend]:
+    """The Dask cluster behind a scheduler's address. Raises ExperimentError where none answers, or no worker comes."""
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=patience, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ExperimentError(
+            f"no Dask scheduler answers at {address} within {patience:.0f} s ({type(error).__name__}); start one with: dask "
+            "scheduler"
+        ) from None
+    try:
+        try:
+            client.wait_for_workers(1, timeout=wait)
+        except TimeoutError:
+            raise ExperimentError(
+                f"the scheduler at {address} has had no worker for {wait:.0f} s; start some with: dask worker {address} "
+                "--nworkers -1 --nthreads 1"
+            ) from None
+        for worker, threads in client.nthreads().items():
+            if threads != 1:
+                raise ExperimentError(
+                    f"the worker {worker} has {threads} threads, which would share one set of torch's settings; start it "
+                    f"with: dask worker {address} --nworkers {threads} --nthreads 1"
+                )
+        backend = DaskBackend(client, address)
+        backend.patience = wait
+        yield backend
+    finally:
+        client.close(timeout=patience)
+
+
+class DaskBackend(ClusterBackend):
+    """Calls as tasks of a Dask scheduler."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        super().__init__()
+        self._client, self._address = client, address
+        self._group = (
+            f"llmrl-{uuid.uuid4().hex[:8]}"  # one group, so that the scheduler holds back what nobody is free for
+        )
+
+    def workers(self) -> int:
+        return len(self._client.nthreads())
+
+    def examined(self, standard: Standard) -> list[tuple[str, str | BaseException]]:
+        asked = self._callbacks.submit(self._client.run, defect_here, standard, on_error="return")
+        try:
+            return list(asked.result(self.patience).items())
+        except FutureTimeoutError:
+            raise ExperimentError(
+                f"some workers of {self._address} have not answered for {self.patience:.0f} s; stop those that hang"
+            ) from None
+
+    def _start(self, call: Callable[..., Any], ticket: Any, parcels: list[Any]) -> Any:
+        key = (self._group, f"{ticket.title} {uuid.uuid4().hex[:8]}")
+        return self._client.submit(_wanted_by_dask, call, ticket, *parcels, key=key, pure=False)
+
+    def _send(self, digest: str) -> Any:
+        # a task, and no scattered data: the scheduler can make it anew when the only worker that holds it dies
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            key = (f"{self._group}-files", digest)
+            return self._client.submit(_unchanged, self.parcels[digest], key=key, pure=False)
+
+    def _result(self, future: Any) -> Any:
+        try:
+            return future.result()
+        finally:
+            future.release()  # else it would be made again if the worker that still holds it died
+
+    def _why(self, error: BaseException) -> str:
+        from distributed import KilledWorker
+
+        if isinstance(error, KilledWorker):
+            deaths, last = error.allowed_failures + 1, getattr(error.last_worker, "address", "")
+            many = f"{deaths} workers died at it, {last} the last" if deaths > 1 else f"the worker {last} died at it"
+            return f"{many}; perhaps for want of memory"
+        if isinstance(error, CancelledError):
+            return f"the scheduler at {self._address} has let go of it; give the same command again when it answers"
+        return f"its worker could not take or give it ({type(error).__name__}: {error})"
+
+    def _cancel(self, futures: list[Any]) -> None:
+        self._client.cancel(futures, force=True)
+
+
+def _wanted_by_dask(call: Callable[..., Any], ticket: Any, *parcels: Mapping[str, bytes]) -> Any:
+    """Makes a call in a worker; it can ask whether the scheduler has taken it back, and uses the worker's own folder."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state == "executing"
+
+    before, elsewhere = is_wanted.set(wanted), scratch.set(worker.local_directory)
+    try:
+        return call(ticket, *parcels)
+    finally:
+        is_wanted.reset(before)
+        scratch.reset(elsewhere)
+
+
+def _unchanged(parcel: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    return parcel

@@ -58,9 +58,8 @@ class DaskBackend(ClusterBackend):
     def __init__(self, client: Any, address: str) -> None:
         super().__init__()
         self._client, self._address = client, address
-        self._group = (
-            f"llmrl-{uuid.uuid4().hex[:8]}"  # one group, so that the scheduler holds back what nobody is free for
-        )
+        # one group of keys, so that the scheduler holds back what nobody is free for
+        self._group = f"llmrl-{uuid.uuid4().hex[:8]}"
 
     def workers(self) -> int:
         return len(self._client.nthreads())

@@ -1,11 +1,11 @@
-"""One profile on one ticker, by processes of this machine and by the same number of Dask workers: seconds, and whether bytes differ.
+"""One profile on one ticker, by processes of this machine and by as many Dask workers: seconds, and whether bytes differ.
 
     python benchmarks/clusters.py [--profile quick] [--ticker ORVN] [--workers 2] [--out benchmarks/clusters.json]
 
 Both runs train every arm of the profile from nothing, without notebooks, one after the other. The workers are processes of
 their own with one thread each; their start, and that of the scheduler, is timed apart. A third run has one of its workers
-killed, halfway through the time that the second one took; another takes its place. Compared are all files but the lock and the
-store of replies, of manifests all but seconds, of trials their keys.
+killed, halfway through the time that the second one took; another takes its place. Compared are all files but the lock and
+the store of replies, of manifests all but seconds, of trials their keys.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         rows = measure(Path(place), given.profile, given.ticker, given.workers)
     about = {
-        "command": f"python benchmarks/clusters.py --profile {given.profile} --ticker {given.ticker} --workers {given.workers}",
+        "command": " ".join(["python benchmarks/clusters.py", *sys.argv[1:]]),
+        "run": f"profile {given.profile}, {given.ticker}, {given.workers} processes or workers",
         "machine": f"{os.cpu_count()} processors, {platform.machine()}, Python {platform.python_version()}",
         "commit": subprocess.run(
             ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty=+"], capture_output=True, text=True

@@ -74,6 +74,9 @@ class DaskProcesses:
             for _ in range(number)
         ]
 
+    def kill_scheduler(self) -> None:
+        self._processes[0].kill()
+
     def begun(self) -> list[tuple[str, ...]]:
         """Process, arm, seed and whether there was a checkpoint, of each training that a worker began."""
         return [tuple(line.split()) for line in self.told.read_text().splitlines()]

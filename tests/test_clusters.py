@@ -179,6 +179,18 @@ def test_an_arm_that_no_worker_survives_is_named_and_the_others_are_made(
     assert made == {"buy_and_hold"}
 
 
+def test_a_lost_scheduler_ends_the_run_with_what_is_unfinished(
+    data: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    mortal.start_workers(1)
+    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler())).start()
+    profile, cluster = replace(LONG, tdqn=TdqnSettings(episodes=1000, hidden=8)), Cluster("dask", mortal.address)
+    outcome = run_suite(data, ["ORVN"], profile, tmp_path / "run", 0, ("unguided",), notebooks=False, cluster=cluster)
+    assert [failure.why for failure in outcome.failures] == [
+        f"the scheduler at {mortal.address} has let go of it; give the same command again when it answers"
+    ]
+
+
 def test_an_interrupted_run_takes_its_work_back_and_the_same_command_goes_on(
     data: Path, long_on_loky: Path, dask: DaskProcesses, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -57,9 +57,12 @@ def kept_of(call: Carried) -> Parcel:
     return {place.relative_to(call.folder).as_posix(): place.read_bytes() for place in call.kept()}
 
 
-def carry_out(call: Carried, kept: Parcel, digests: Sequence[str], parcels: Sequence[Parcel]) -> Parcel:
-    """Makes a call here, in a folder made for it, and returns what it leaves. Raises what the call raises."""
-    data, run = (_laid_out(digest, parcel) for digest, parcel in zip(digests, parcels, strict=True))
+def carry_out(call: Carried, kept: Parcel, digests: Sequence[str], fetch: Callable[[str], Parcel]) -> Parcel:
+    """Makes a call here, in a folder made for it, and returns what it leaves; `fetch` gives a parcel by its digest.
+
+    Raises what the call raises.
+    """
+    data, run = (_laid_out(digest, fetch) for digest in digests)
     with tempfile.TemporaryDirectory(dir=_room()) as place:
         if (run / STRATEGIES).is_dir():
             (Path(place) / STRATEGIES).symlink_to(run / STRATEGIES)
@@ -76,12 +79,12 @@ def put_in_place(folder: Path, parcel: Parcel) -> None:
         write_whole(folder / name, functools.partial(Path.write_bytes, data=content))
 
 
-def _laid_out(digest: str, parcel: Parcel) -> Path:
-    """The folder of a parcel in this process's room."""
+def _laid_out(digest: str, fetch: Callable[[str], Parcel]) -> Path:
+    """The folder of a parcel in this process's room, fetched where it is not there yet."""
     place = _room() / digest
     if not place.is_dir():
         draft = Path(tempfile.mkdtemp(dir=_room()))
-        _write(draft, parcel)
+        _write(draft, fetch(digest))
         draft.replace(place)
     return place
 

@@ -5,8 +5,8 @@ Dask gives a task up after as many deaths of workers as its scheduler's `allowed
 
 from __future__ import annotations
 
+import logging
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -18,12 +18,16 @@ from llmrl_lib.experiments.folders import ExperimentError
 from llmrl_lib.experiments.joblib_backends import ClusterBackend
 from llmrl_lib.experiments.work import is_wanted, scratch
 
+SECONDS_TO_FETCH = 60.0  # files from the scheduler
+
 
 @contextmanager
 def dask_cluster(address: str, patience: float, wait: float) -> Iterator[ClusterBackend]:
     """The Dask cluster behind a scheduler's address. Raises ExperimentError where none answers, or no worker comes."""
     from distributed import Client
 
+    # what goes wrong is said once, by whoever asked; a lost scheduler would fill the terminal
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=patience, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -73,16 +77,21 @@ class DaskBackend(ClusterBackend):
                 f"some workers of {self._address} have not answered for {self.patience:.0f} s; stop those that hang"
             ) from None
 
-    def _start(self, call: Callable[..., Any], ticket: Any, parcels: list[Any]) -> Any:
+    def _start(self, call: Callable[..., Any], ticket: Any) -> Any:
         key = (self._group, f"{ticket.title} {uuid.uuid4().hex[:8]}")
-        return self._client.submit(_wanted_by_dask, call, ticket, *parcels, key=key, pure=False)
+        return self._client.submit(_make_on_worker, call, ticket, self._group, key=key, pure=False)
 
-    def _send(self, digest: str) -> Any:
-        # a task, and no scattered data: the scheduler can make it anew when the only worker that holds it dies
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sending large graph")
-            key = (f"{self._group}-files", digest)
-            return self._client.submit(_unchanged, self.parcels[digest], key=key, pure=False)
+    def _lay_out(self, digest: str) -> Any:
+        # at the scheduler, for workers to fetch: an argument of tasks would draw them all to the worker that has it, and be
+        # lost with that worker
+        from distributed import Variable
+
+        place = Variable(f"{self._group}-{digest}", client=self._client)
+        place.set(dict(self.parcels[digest]))
+        return place
+
+    def _take_away(self, laid_out: Any) -> None:
+        laid_out.delete()
 
     def _result(self, future: Any) -> Any:
         try:
@@ -105,9 +114,9 @@ class DaskBackend(ClusterBackend):
         self._client.cancel(futures, force=True)
 
 
-def _wanted_by_dask(call: Callable[..., Any], ticket: Any, *parcels: Mapping[str, bytes]) -> Any:
+def _make_on_worker(call: Callable[..., Any], ticket: Any, group: str) -> Any:
     """Makes a call in a worker; it can ask whether the scheduler has taken it back, and uses the worker's own folder."""
-    from distributed import get_worker
+    from distributed import Variable, get_client, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
@@ -116,13 +125,12 @@ def _wanted_by_dask(call: Callable[..., Any], ticket: Any, *parcels: Mapping[str
         task = worker.state.tasks.get(key)
         return task is not None and task.state == "executing"
 
+    def fetch(digest: str) -> Mapping[str, bytes]:
+        return Variable(f"{group}-{digest}", client=get_client()).get(timeout=SECONDS_TO_FETCH)
+
     before, elsewhere = is_wanted.set(wanted), scratch.set(worker.local_directory)
     try:
-        return call(ticket, *parcels)
+        return call(ticket, fetch)
     finally:
         is_wanted.reset(before)
         scratch.reset(elsewhere)
-
-
-def _unchanged(parcel: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    return parcel

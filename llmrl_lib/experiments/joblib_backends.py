@@ -1,7 +1,7 @@
 """What the joblib backends for clusters share: results as they come, and a lost task that spares the others.
 
-A call is sent as it is, with the files that it needs (`needs`, by digest) sent to each worker once. A task whose worker
-died is given to another one by the cluster. One that no worker survives ends in `Lost`, as a result like any other.
+A call is sent as it is, with a way to fetch the files that it needs, which each worker does once. A task whose worker died
+is given to another one by the cluster. One that no worker survives ends in `Lost`, as a result like any other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ class Lost:
 
 
 class ClusterBackend(ParallelBackendBase):
-    """What joblib needs to know of a cluster; `call` of a submitted (call, (ticket,), {}) gets the ticket and its needs."""
+    """What joblib needs to know of a cluster. A submitted (call, (ticket,), {}) is made as `call(ticket, fetch)`.
+
+    `ticket.number` and `ticket.title` tell it from others; `fetch` gives what stands in `parcels` under a digest of
+    `ticket.needs`.
+    """
 
     supports_retrieve_callback = True
     default_n_jobs = -1
@@ -37,7 +41,7 @@ class ClusterBackend(ParallelBackendBase):
     def __init__(self) -> None:
         super().__init__(nesting_level=0)
         self.parcels: dict[str, Mapping[str, bytes]] = {}  # by digest, what tickets need
-        self._sent: dict[str, Any] = {}
+        self._laid_out: dict[str, Any] = {}
         self._running: dict[int, tuple[Any, int]] = {}  # by id, a future and its ticket's number
         self._lock = threading.Lock()
         self._callbacks = ThreadPoolExecutor(1)
@@ -50,12 +54,15 @@ class ClusterBackend(ParallelBackendBase):
         """Each worker, and what keeps it from working to a standard."""
         raise NotImplementedError
 
-    def _start(self, call: Callable[..., Any], ticket: Any, parcels: list[Any]) -> Any:
+    def _start(self, call: Callable[..., Any], ticket: Any) -> Any:
         raise NotImplementedError
 
-    def _send(self, digest: str) -> Any:
-        """Lays a parcel out for whichever worker wants it, once."""
+    def _lay_out(self, digest: str) -> Any:
+        """Makes a parcel ready for whichever worker fetches it."""
         raise NotImplementedError
+
+    def _take_away(self, laid_out: Any) -> None:
+        """Undoes `_lay_out`, given what that returned."""
 
     def _result(self, future: Any) -> Any:
         return future.result()
@@ -74,9 +81,9 @@ class ClusterBackend(ParallelBackendBase):
         ((call, (ticket,), _),) = func.items
         with self._lock:
             for digest in ticket.needs:
-                if digest not in self._sent:
-                    self._sent[digest] = self._send(digest)
-            future = self._start(call, ticket, [self._sent[digest] for digest in ticket.needs])
+                if digest not in self._laid_out:
+                    self._laid_out[digest] = self._lay_out(digest)
+            future = self._start(call, ticket)
             self._running[id(future)] = future, ticket.number
         if callback is not None:
             future.add_done_callback(lambda done: self._callbacks.submit(callback, done))
@@ -98,7 +105,9 @@ class ClusterBackend(ParallelBackendBase):
             self._cancel(futures)
 
     def forget_parcels(self) -> None:
-        """Lets workers throw away what was sent; what comes later is sent anew."""
+        """Takes all parcels away; the calls that need them have ended."""
         with self._lock:
-            self._sent.clear()
+            for laid_out in self._laid_out.values():
+                self._take_away(laid_out)
+            self._laid_out.clear()
             self.parcels.clear()

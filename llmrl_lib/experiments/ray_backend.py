@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,7 +68,7 @@ class RayBackend(ClusterBackend):
 
         super().__init__()
         self._ray, self._address = ray, address
-        self._remote: dict[Any, Any] = {}
+        self._remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(_make_on_worker)
         self._references: dict[Any, Any] = {}  # by future
 
     def workers(self) -> int:
@@ -91,15 +91,14 @@ class RayBackend(ClusterBackend):
                 found.append((name, getattr(error, "cause", None) or error))
         return found
 
-    def _start(self, call: Callable[..., Any], ticket: Any, parcels: list[Any]) -> Any:
-        if call not in self._remote:
-            self._remote[call] = self._ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(call)
-        reference = self._remote[call].remote(ticket, *parcels)
+    def _start(self, call: Callable[..., Any], ticket: Any) -> Any:
+        parcels = [self._laid_out[digest] for digest in ticket.needs]
+        reference = self._remote.remote(call, ticket, *parcels)
         future = reference.future()
         self._references[future] = reference
         return future
 
-    def _send(self, digest: str) -> Any:
+    def _lay_out(self, digest: str) -> Any:
         return self._ray.put(self.parcels[digest])
 
     def _result(self, future: Any) -> Any:
@@ -115,3 +114,8 @@ class RayBackend(ClusterBackend):
         for future in futures:
             if (reference := self._references.pop(future, None)) is not None:
                 self._ray.cancel(reference)
+
+
+def _make_on_worker(call: Callable[..., Any], ticket: Any, *parcels: Mapping[str, bytes]) -> Any:
+    """Makes a call in a worker, where the parcels already are."""
+    return call(ticket, dict(zip(ticket.needs, parcels, strict=True)).__getitem__)

@@ -17,9 +17,11 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,22 +97,28 @@ class Far:
         self._backend.abort_everything()
 
     def _spread(self, tasks: Sequence[tuple[int, Task]]) -> Iterator[Ended]:
-        left, by_number, tickets = {}, dict(tasks), []
-        for number, task in tasks:
-            try:
-                found = [self._ticket(number, task, part) for part in task.call.parts()]  # type: ignore[attr-defined]
-            except Exception as error:  # as in `attempt`: it stops this task alone
-                yield number, failure_of(task, error)
-                continue
-            left[number] = len(found)
-            tickets += found
-            if not found:
-                yield attempt(number, task, _nothing)
-        for came in self._results(tickets):
-            task, number = by_number[came.number], came.number
-            failure = came.failure
+        """Cuts tasks into parts as workers get to them, and ends each with its last part."""
+        by_number, left, early = dict(tasks), dict[int, int](), deque[Ended]()
+
+        def tickets() -> Iterator[Ticket]:
+            for number, task in tasks:
+                try:
+                    found = [self._ticket(number, task, part) for part in task.call.parts()]  # type: ignore[attr-defined]
+                except Exception as error:  # as in `attempt`: it stops this task alone
+                    early.append((number, failure_of(task, error)))
+                    continue
+                if found:
+                    left[number] = len(found)
+                    yield from found
+                else:
+                    early.append((number, None))
+
+        for came in self._results(tickets(), by_number):
+            while early:
+                yield early.popleft()
+            number, failure, task = came.number, came.failure, by_number[came.number]
             if failure is None:
-                _, failure = attempt(number, task, lambda came=came: put_in_place(came.folder, came.files))  # type: ignore[misc]
+                _, failure = attempt(number, task, partial(put_in_place, came.folder, came.files))
             if number not in left:
                 continue  # it has failed already
             left[number] -= 1
@@ -119,6 +127,7 @@ class Far:
             if failure is not None or left[number] == 0:
                 del left[number]
                 yield number, failure
+        yield from early
         self._backend.forget_parcels()
 
     def _ticket(self, number: int, task: Task, part: Any) -> Ticket:
@@ -132,17 +141,13 @@ class Far:
             digests.append(digest)
         return Ticket(number, bare, part, self._standard, Path(), tuple(digests), kept_of(part))
 
-    def _results(self, tickets: Sequence[Ticket]) -> Iterator[Returned]:
-        if not tickets:
-            return
-        calls = (delayed(perform)(ticket) for ticket in tickets)
+    def _results(self, tickets: Iterable[Ticket], tasks: Mapping[int, Task]) -> Iterator[Returned]:
         parallel = Parallel(
             -1, self._backend, "generator_unordered", batch_size=1, pre_dispatch=self._jobs or "all"
         )  # fmt: skip
-        by_number = {ticket.number: ticket for ticket in tickets}
-        for result in parallel(calls):
+        for result in parallel(delayed(perform)(ticket) for ticket in tickets):
             if isinstance(result, Lost):
-                task = by_number[result.number].task
+                task = tasks[result.number]
                 yield Returned(result.number, Failure(task.ticker, task.what, result.why, result.why))
             else:
                 yield result
@@ -164,8 +169,8 @@ def at_work(cluster: Cluster, folder: Path, data: Path, jobs: int) -> Iterator[F
         yield Far(backend, standard, jobs)
 
 
-def perform(ticket: Ticket, *parcels: Parcel) -> Returned:
-    """Does a part of a task in the process of a worker."""
+def perform(ticket: Ticket, fetch: Callable[[str], Parcel]) -> Returned:
+    """Does a part of a task in the process of a worker; `fetch` gives the files that it needs by their digest."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU would give other numbers than the workers without one
     number, task, part = ticket.number, ticket.task, ticket.part
     if defect := defect_here(ticket.standard):
@@ -173,7 +178,7 @@ def perform(ticket: Ticket, *parcels: Parcel) -> Returned:
         return Returned(number, Failure(task.ticker, task.what, why, why))
     if ticket.standard.marker is None:
         files: dict[str, bytes] = {}
-        _, failure = attempt(number, task, lambda: files.update(carry_out(part, ticket.kept, ticket.needs, parcels)))
+        _, failure = attempt(number, task, lambda: files.update(carry_out(part, ticket.kept, ticket.needs, fetch)))
         return Returned(number, failure, files, part.folder)
     with contextlib.chdir(ticket.folder if ticket.folder.is_dir() else "."), _while_held(ticket.standard):
         return Returned(*attempt(number, task, part))

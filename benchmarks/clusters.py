@@ -61,7 +61,9 @@ def measure(place: Path, profile: str, ticker: str, workers: int) -> list[dict[s
             cluster=cluster,
         )  # fmt: skip
         assert not outcome.failures, outcome.failures[0].details
-        return round(time.perf_counter() - began, 1)
+        seconds = round(time.perf_counter() - began, 1)
+        print(f"{name}: {seconds} s", flush=True)
+        return seconds
 
     rows: list[dict[str, object]] = [{"run": "loky", "seconds": run("loky", Cluster())}]
     began = time.perf_counter()

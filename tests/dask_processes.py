@@ -66,11 +66,11 @@ class DaskProcesses:
             process.wait()
 
     def start_workers(self, number: int, *options: str, **environment: str) -> list[subprocess.Popen]:
-        """Workers of one process and thread each, without a nanny unless `options` say otherwise."""
-        usual = options or ("--no-nanny", "--nthreads", "1")
-        preload = ("--preload", str(self.folder / "preloaded.py"), "--local-directory", str(self.folder / "scratch"))
+        """Workers of one process and thread each that do what is PRELOADED, unless `options` say otherwise."""
+        usual = options or ("--nthreads", "1", "--preload", str(self.folder / "preloaded.py"))
+        place = ("--local-directory", str(self.folder / "scratch"))
         return [
-            self._start("worker", self.address, "--no-dashboard", *preload, *usual, **environment)
+            self._start("worker", self.address, "--no-nanny", "--no-dashboard", *place, *usual, **environment)
             for _ in range(number)
         ]
 

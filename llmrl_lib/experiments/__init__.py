@@ -4,7 +4,8 @@ from llmrl_lib.experiments.arms import Arm, load_arm, run_arm
 from llmrl_lib.experiments.clusters import Cluster
 from llmrl_lib.experiments.folders import ExperimentError
 from llmrl_lib.experiments.runs import Run, open_run
-from llmrl_lib.experiments.suite import Failure, Outcome, run_suite
+from llmrl_lib.experiments.suite import Outcome, run_suite
+from llmrl_lib.experiments.work import Failure
 
 __all__ = [
     "Arm",

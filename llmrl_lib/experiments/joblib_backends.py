@@ -89,7 +89,7 @@ class ClusterBackend(ParallelBackendBase):
             future.add_done_callback(lambda done: self._callbacks.submit(callback, done))
         return future
 
-    def retrieve_result_callback(self, out: Any) -> list[Any]:
+    def retrieve_result_callback(self, out: Any) -> Any:
         with self._lock:
             _, number = self._running.pop(id(out))
         try:

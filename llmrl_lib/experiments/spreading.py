@@ -142,10 +142,15 @@ class Far:
         return Ticket(number, bare, part, self._standard, Path(), tuple(digests), kept_of(part))
 
     def _results(self, tickets: Iterable[Ticket], tasks: Mapping[int, Task]) -> Iterator[Returned]:
+        calls: Iterator[Any] = ((perform, (ticket,), {}) for ticket in tickets)  # the backend adds how to fetch files
         parallel = Parallel(
-            -1, self._backend, "generator_unordered", batch_size=1, pre_dispatch=self._jobs or "all"
-        )  # fmt: skip
-        for result in parallel(delayed(perform)(ticket) for ticket in tickets):
+            n_jobs=-1,
+            backend=self._backend,
+            return_as="generator_unordered",
+            batch_size=1,
+            pre_dispatch=self._jobs or "all",
+        )
+        for result in parallel(calls):
             if isinstance(result, Lost):
                 task = tasks[result.number]
                 yield Returned(result.number, Failure(task.ticker, task.what, result.why, result.why))

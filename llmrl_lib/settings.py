@@ -225,6 +225,12 @@ class Profile:
     guide: str = ""  # the prompt that advises the guided arms, over both splits; blank: none
     flag_trader: FlagTraderSettings = field(default_factory=FlagTraderSettings)
 
+    def __post_init__(self) -> None:
+        for name, kind in (("tdqn", TdqnSettings), ("flag_trader", FlagTraderSettings)):
+            if not isinstance(getattr(self, name), kind):
+                what = f"{name} is of type {type(getattr(self, name)).__name__}"
+                raise SettingsError(f"profile {self.name}: {what}; give {kind.__name__}(...)")
+
 
 def load_profile(name: str) -> Profile:
     """Reads `profiles/<name>.toml` of the package, or the TOML file that `name` points to.

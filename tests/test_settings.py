@@ -9,6 +9,7 @@ import pytest
 import llmrl_lib as ll
 from llmrl_lib.settings import (
     FlagTraderSettings,
+    Profile,
     Quirks,
     SettingsError,
     TdqnSettings,
@@ -121,3 +122,7 @@ def test_settings_of_another_learner_are_refused_before_anything_is_trained() ->
             ll.train_tdqn(pd.DataFrame(), pd.DataFrame(), settings=given)
         with pytest.raises(SettingsError, match=r"give TdqnSettings\(...\), or None"):
             ll.TradingEnv(pd.DataFrame(), settings=given)
+    with pytest.raises(
+        SettingsError, match=r"profile mine: flag_trader is of type TdqnSettings; give FlagTraderSettings"
+    ):
+        Profile("mine", (0,), TdqnSettings(), flag_trader=TdqnSettings())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from llmrl_lib.experiments import review_tables as tables
-from llmrl_lib.experiments.review_texts import certainty, comments_html, controls
+from llmrl_lib.experiments.review_texts import FEW, certainty, comments_html, controls
 from llmrl_lib.experiments.reviewing import Review
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -54,13 +54,14 @@ PARTS = {
     "background": Part(
         "By background",
         "The same scores by what reviewers said they are, with how many they are in brackets; who is none of what was "
-        "offered stands apart.",
+        f"offered stands apart. In a group of fewer than about {FEW} the interval says little.",
         tables.background_table,
     ),
     "controls": Part(
         "Controls",
         "Controls look like the model's cases. Reviewers who check reasons against figures rate words of another month "
-        "lower; where these score the same, the scores above measure style.",
+        "lower; where these score the same, the scores above measure style. "
+        f"The interval of fewer than about {FEW} controls says little.",
         tables.controls_table,
         controls,
     ),

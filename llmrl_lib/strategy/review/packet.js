@@ -270,7 +270,7 @@
   /* Figures are called by what they are, in the model's words too: a field's name (rsi_14) tells a reader nothing. */
 
   function named(name, unit = false) {
-    const label = Object.hasOwn(packet.labels, name) ? packet.labels[name] : null;
+    const label = Object.prototype.hasOwnProperty.call(packet.labels, name) ? packet.labels[name] : null;
     return label ? `${label[0]}${unit === true && label[1] ? ` (${label[1]})` : ""}` : name;
   }
 

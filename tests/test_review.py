@@ -208,6 +208,11 @@ def test_enough_reviewers_and_cases_need_no_warning(people: pd.DataFrame) -> Non
     assert "say little" in review_texts.certainty(replace(review, answers=few))
 
 
+def test_ratings_that_are_all_alike_have_no_interval(people: pd.DataFrame) -> None:
+    table = review_tables.score_table(Review(study(), people.assign(safety=2), False))
+    assert list(table.loc["Safety", ["ERS", "95% interval"]]) == ["2.00", "nothing varies"]
+
+
 def test_who_is_none_of_the_groups_is_reported_apart(people: pd.DataFrame) -> None:
     people.loc[people["reviewer"] == "S01", "group"] = "other"
     table = review_tables.background_table(Review(study(), people, False))

@@ -23,10 +23,17 @@ body { max-width: 58rem; margin: 0 auto; padding: 1rem; background: #fff; color:
 h1 { line-height: 1.25; }
 h2 { margin: 1.8rem 0 .4rem; font-size: 1.2rem; }
 p { margin: .4rem 0; overflow-wrap: anywhere; }
-table { margin: .6rem 0; border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
+table { margin: .6rem 0; border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem;
+  background: linear-gradient(90deg, #fff 30%, transparent) left / 2rem 100% no-repeat local,
+    linear-gradient(270deg, #fff 30%, transparent) right / 2rem 100% no-repeat local,
+    linear-gradient(90deg, #bbb, transparent) left / .5rem 100% no-repeat scroll,
+    linear-gradient(270deg, #bbb, transparent) right / .5rem 100% no-repeat scroll; }  /* a shadow where more is hidden */
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #d0d0d0; text-align: left; vertical-align: top; }
-.whose { padding: .4rem .8rem; border: 2px solid #a34700; font-weight: bold; }
+.whose { padding: .4rem .8rem; border: 1px solid #767676; font-weight: bold; }
+.simulated { border: 2px solid #a34700; }
 li { overflow-wrap: anywhere; }
+@media screen and (min-width: 34rem) { td { white-space: nowrap; } }
+@media (max-width: 34rem) { table { font-size: .8rem; } th, td { padding: .2rem .35rem; } }
 @media print { table, li { break-inside: avoid; } }
 """
 
@@ -146,12 +153,13 @@ def report_html(review: Review) -> str:
         if review.simulated
         else ""
     )
+    whose = f'<p class="whose{" simulated" * review.simulated}">{html.escape(review.label)}.{simulated}</p>'
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Expert review</title><style>{_STYLE}</style></head><body><h1>Expert review</h1>"
-        f'<p class="whose">{html.escape(review.label)}.{simulated}</p>{table_html(tables.study_table(review.study))}'
+        f"{whose}{table_html(tables.study_table(review.study))}"
         f"{''.join(parts)}<h2>Comments</h2>{comments_html(review)}{left_out}</body></html>\n"
     )
 

@@ -23,7 +23,8 @@ FEW = 5  # reviewers or cases, below which percentile intervals say little
 def certainty(review: Review) -> str:
     """How far the intervals of the scores reach, of how many reviewers and cases, and whether these are enough for any."""
     found, first = scores_table(review.answers), first_showings(review.answers)
-    reach = ((found["high"] - found["low"]) / 2).dropna()
+    reach = (found["high"] - found["low"]) / 2
+    reach = reach[reach > tables.NO_WIDTH]
     cases = f"{review.label} and {_counted(first['case'].nunique(), 'case')} of the model's"
     few = min(first["reviewer"].nunique(), first["case"].nunique()) < FEW
     little = f" With fewer than about {FEW} reviewers or cases such intervals say little." if few else ""

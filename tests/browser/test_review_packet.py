@@ -86,7 +86,7 @@ def test_a_person_goes_through_a_packet_and_the_answers_are_collected(folder: Pa
         assert SECRET in page.inner_text("#rationale-text")
         said = page.inner_text("main")
         assert not re.findall(r"[a-z0-9]+_[a-z0-9_]+", said)  # no field's name, in the model's words neither
-        assert "relative strength index over 14 days, 0 to 100 falls (bearish)" in said
+        assert '"relative strength index over 14 days, 0 to 100" falls (bearish)' in said
         assert "relative strength index over 14 days, 0 to 100 (points)" in said
         assert page.evaluate("document.activeElement.id") == "said"
         assert page.is_disabled("input[name=side][value=LONG]")

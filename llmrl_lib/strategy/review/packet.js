@@ -275,7 +275,7 @@
   }
 
   function plain(text) {
-    return text.replace(/[a-z0-9]+(_[a-z0-9]+)+/g, (name) => named(name));
+    return text.replace(/[a-z0-9]+(_[a-z0-9]+)+/g, (name) => (named(name) === name ? name : `"${named(name)}"`));
   }
 
   function headlines({ lines, of }) {

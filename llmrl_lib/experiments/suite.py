@@ -26,7 +26,7 @@ from llmrl_lib.experiments.arms import ARMS, CHECKPOINTS, CLASSICAL, MANIFEST, r
 from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
 from llmrl_lib.experiments.flag_arms import FLAG_ARMS, FLAG_TRADER, RANDOM, flag_settings
 from llmrl_lib.experiments.folders import ExperimentError, explain, write_text
-from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, hears_strategies
+from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, UNGUIDED, hears_strategies
 from llmrl_lib.experiments.processes import alone_in, in_workers, stop_workers
 from llmrl_lib.experiments.progress import FILE as PROGRESS
 from llmrl_lib.experiments.progress import Display, Work
@@ -39,7 +39,8 @@ from llmrl_lib.settings import Profile
 if TYPE_CHECKING:
     from llmrl_lib.trading.tdqn import Progress
 
-TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
+AGENTS = "05_guided_ddqn"  # tells of TDQN agents, so there is none where only others were trained
+TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", AGENTS)
 RUN_NOTEBOOKS = ("06_results", "07_flag_trader", "04_expert_review")  # the longest first
 MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
 TOGETHER = "learned arms"  # of all tickers, on a GPU
@@ -140,7 +141,12 @@ def _tell(
     """Executes the notebooks over all finished tickers and those of the tickers without a failure, the longest first."""
     failed = {failure.ticker for failure in failures}
     whole = [ticker for ticker in tickers if ticker not in failed]
-    wanted = [(name, ticker) for ticker in whole for name in TICKER_NOTEBOOKS]
+    wanted = [
+        (name, ticker)
+        for ticker in whole
+        for name in TICKER_NOTEBOOKS
+        if name != AGENTS or (folder / ticker / UNGUIDED / MANIFEST).is_file()
+    ]
     if open_run(folder).tickers:
         wanted = [(name, "") for name in RUN_NOTEBOOKS] + wanted
     return list(_work_off([_notebook_task(folder, name, ticker) for name, ticker in wanted], jobs, display))

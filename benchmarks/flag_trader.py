@@ -134,7 +134,7 @@ def one_kind(kind: str, count: int, settings: FlagTraderSettings) -> dict[str, l
         drawn = replace(settings, random_weights=True, weights_seed=seed)
         found["random weights"] += test_sharpe(train_flag_runs({"": problem}, [seed], drawn)[""])
     print(kind, "random weights", np.round(found["random weights"], 2).tolist(), flush=True)
-    asked = replace(settings, train_days=1)  # it learns nothing there
+    asked = replace(settings, train_days=1, episode_days=1)  # it learns nothing there
     found["untrained"] = [test_sharpe(prompt_flag_trader(problem, asked))[0] for problem in problems]
     print(kind, "untrained", np.round(found["untrained"], 2).tolist(), flush=True)
     found["buy and hold"] = [held(problem.test_bars, settings) for problem in problems]

@@ -20,7 +20,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import llmrl_lib as ll
-from llmrl_lib.experiments import review_texts, reviewing
+from llmrl_lib.experiments import review_report, reviewing
 from llmrl_lib.strategy.review.study import ReviewPlan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +43,7 @@ def main() -> None:
         made, size = time.perf_counter(), place.stat().st_size
     answers = reviewing.simulated_answers(study, reviewing.SIMULATED)
     answered = time.perf_counter()
-    review_texts.report_html(reviewing.Review(study, answers, True))
+    review_report.report_html(reviewing.Review(study, answers, True))
     found = {
         "cases": len(study.cases),
         "shares": len(study.tickers),

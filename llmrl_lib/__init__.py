@@ -89,6 +89,7 @@ _MODULES = {  # public modules
     "results_tables": "llmrl_lib.experiments.results_tables",
     "recorded": "llmrl_lib.experiments.recorded",
     "refining_tables": "llmrl_lib.experiments.refining_tables",
+    "review_report": "llmrl_lib.experiments.review_report",
     "review_tables": "llmrl_lib.experiments.review_tables",
     "review_texts": "llmrl_lib.experiments.review_texts",
     "review_scores": "llmrl_lib.strategy.review.scores",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from importlib import resources
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 
 class SettingsError(ValueError):
@@ -168,6 +168,11 @@ class FlagTraderSettings:
                 f"evaluations is {self.evaluations}, and each follows a rollout, of which there are {self.rollouts}; take at "
                 f"most {self.rollouts}"
             )
+        if 0 < self.train_days < self.episode_days:
+            raise SettingsError(
+                f"train_days is {self.train_days}, and an episode takes {self.episode_days} trading days; give at least "
+                "as many, 0 for all there are, or shorter episode_days"
+            )
         if not self.fields.split():
             raise SettingsError("fields is blank; name at least one feature that the text shows")
         if not self.quirks.test_starts_cold:
@@ -205,6 +210,9 @@ class FlagTraderSettings:
         return self.steps // (self.rollout * self.environments)
 
 
+Kind = TypeVar("Kind", TdqnSettings, FlagTraderSettings)
+
+
 @dataclass(frozen=True)
 class Profile:
     """How large a run is: a named set of small differences from the defaults."""
@@ -216,6 +224,12 @@ class Profile:
     prompts: tuple[str, ...] = ()  # whose strategies are made over the test years
     guide: str = ""  # the prompt that advises the guided arms, over both splits; blank: none
     flag_trader: FlagTraderSettings = field(default_factory=FlagTraderSettings)
+
+    def __post_init__(self) -> None:
+        for name, kind in (("tdqn", TdqnSettings), ("flag_trader", FlagTraderSettings)):
+            if not isinstance(getattr(self, name), kind):
+                what = f"{name} is of type {type(getattr(self, name)).__name__}"
+                raise SettingsError(f"profile {self.name}: {what}; give {kind.__name__}(...)")
 
 
 def load_profile(name: str) -> Profile:
@@ -276,6 +290,15 @@ def tdqn_settings(table: dict[str, Any], where: str = "settings") -> TdqnSetting
 def flag_trader_settings(table: dict[str, Any], where: str = "settings") -> FlagTraderSettings:
     """As `tdqn_settings`, for FLAG-Trader."""
     return _with_quirks(FlagTraderSettings, table, where, "flag_trader")
+
+
+def settings_or_default(settings: Kind | None, kind: type[Kind]) -> Kind:
+    """The settings themselves, or the defaults of their `kind` for None; SettingsError for settings of another kind."""
+    if settings is None:
+        return kind()
+    if not isinstance(settings, kind):
+        raise SettingsError(f"settings is of type {type(settings).__name__}; give {kind.__name__}(...), or None")
+    return settings
 
 
 def to_table(settings: TdqnSettings | FlagTraderSettings) -> dict[str, Any]:

@@ -92,6 +92,13 @@ def test_the_same_paths_have_no_interval(tmp_path) -> None:
     assert compare_arms(one, other).path is None
 
 
+def test_seeds_that_all_did_what_the_one_account_did_have_no_interval(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(globals(), "COMMON", np.tile(COMMON[0], (6, 1)))
+    one, other = arm(tmp_path / "a", "T", "flag_trader", 0.0), arm(tmp_path / "b", "T", "untrained", 0.0, seeds=1)
+    assert compare_arms(one, other).path is None
+    assert compare_arms(arm(tmp_path / "c", "T", "guided", 1e-3), other).path is not None
+
+
 def test_a_table_pays_for_every_comparison(run) -> None:
     table = comparison_table(run)
     assert list(table.columns) == list(COLUMNS)

@@ -265,6 +265,14 @@ def test_the_review_says_that_there_is_nothing_to_review(bare_run: Path) -> None
     assert sum(sentence.startswith("*No strategies in this run") for sentence in sentences) >= 10
 
 
+def test_no_cell_of_a_table_is_cut_short(smoke_run: Path) -> None:
+    """pandas shows the first fifty characters of a cell unless it is told otherwise; sentences are longer."""
+    executed = sorted((smoke_run / "notebooks").rglob("*.ipynb"))
+    assert {path.stem for path in executed} == {path.stem for path in NOTEBOOKS}
+    cut = [path.name for path in executed if "...</td>" in path.read_text("utf-8")]
+    assert not cut
+
+
 def test_the_review_is_on_simulated_reviewers_and_says_so(smoke_run: Path) -> None:
     shown = _shown(nbformat.read(ROOT / "notebooks" / "04_expert_review.ipynb", as_version=4), smoke_run, "")
     sentences = [result.data for result in shown if isinstance(result, Markdown)]

@@ -168,6 +168,13 @@ def test_a_single_seed_gives_differences_and_no_test(tmp_path: Path) -> None:
     assert readable(table).loc[("AAA", "TDQN, guided"), "p, Holm"] == "-"
 
 
+def test_an_interval_without_width_says_that_nothing_varies(compared) -> None:
+    table = placebo_table(compared).assign(low=0.25, high=0.25 + 1e-12, path_low=float("nan"))
+    shown = readable(table, against=True).iloc[0]
+    assert (shown["95% over seeds"], shown["95% over days"]) == ("nothing varies", "-")
+    assert readable(table.assign(high=0.26), against=True).iloc[0]["95% over seeds"] == "+0.25 to +0.26"
+
+
 def test_comparisons_can_be_read(compared) -> None:
     table = readable(placebo_table(compared), against=True)
     assert list(table.index) == [

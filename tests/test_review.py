@@ -1,5 +1,6 @@
 """A study's folder from packets to report: what the commands write, what the tables say, what flows on to refinement."""
 
+import html
 import json
 import shutil
 from dataclasses import replace
@@ -9,13 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from reviewed import TICKERS, market, strategies, study
+from reviewed import TICKERS, market, strategies, study, write_simulated
 from scripted import Scripted
 from typer.testing import CliRunner
 
 import llmrl_lib as ll
 from llmrl_lib.cli import app
-from llmrl_lib.experiments import review_tables, review_texts, reviewing
+from llmrl_lib.experiments import review_report, review_tables, review_texts, reviewing
 from llmrl_lib.experiments.reviewing import Review
 from llmrl_lib.language.prompts import PromptError
 from llmrl_lib.strategy.records import write_strategies
@@ -47,7 +48,7 @@ def made_by_people(tmp_path: Path) -> Path:
     """A study's folder with the files of three people."""
     folder = tmp_path / "review"
     reviewing.make_review(study(), ["S01", "S02", "S03"], folder)
-    for file in reviewing.write_simulated(study(), [Traits()] * 3, tmp_path / "simulated"):
+    for file in write_simulated(study(), [Traits()] * 3, tmp_path / "simulated"):
         sheet = replace(read_sheet(study(), file), simulated=False)
         (folder / "answers" / file.name).write_text(sheet_to_text(sheet))
     return folder
@@ -55,7 +56,7 @@ def made_by_people(tmp_path: Path) -> Path:
 
 def test_ten_simulated_reviewers_end_in_table_vi(tmp_path: Path) -> None:
     """Files as the page saves them, collected, scored: the same scores as those of the answers that went in."""
-    files = reviewing.write_simulated(study(), reviewing.SIMULATED, tmp_path)
+    files = write_simulated(study(), reviewing.SIMULATED, tmp_path)
     found = collect(study(), files, simulated=True)
     assert (found.files, found.refused) == (10, ())
     given = reviewing.simulated_answers(study(), reviewing.SIMULATED)
@@ -70,7 +71,7 @@ def test_ten_simulated_reviewers_end_in_table_vi(tmp_path: Path) -> None:
 
 def test_simulated_files_are_not_taken_for_peoples(tmp_path: Path) -> None:
     reviewing.make_review(study(), ["S01"], tmp_path)
-    reviewing.write_simulated(study(), [Traits()], tmp_path / "answers")
+    write_simulated(study(), [Traits()], tmp_path / "answers")
     found = reviewing.collect_review(tmp_path)
     assert found.files == 0
     assert "never put together" in str(found.refused[0])
@@ -153,13 +154,77 @@ def test_the_commands_go_from_strategies_to_a_report(tmp_path: Path) -> None:
     made = reviewing.read_study(out)
     assert len(made.cases) == 8
     assert command("report", out).exit_code == 2
-    for file in reviewing.write_simulated(made, [Traits()] * 2, tmp_path / "simulated"):
+    for file in write_simulated(made, [Traits()] * 2, tmp_path / "simulated"):
         record = json.loads(file.read_text())
         (out / "answers" / f"{record['reviewer']}.json").write_text(file.read_text())
     refused = command("collect", out)
     assert refused.exit_code == 1
     assert refused.stderr.count("not taken: ") == 2
     assert "S02.json: it is a simulated reviewer's" in refused.stderr
+
+
+def test_a_study_without_answers_says_where_to_put_them_and_writes_no_table(tmp_path: Path) -> None:
+    reviewing.make_review(study(), ["R01"], tmp_path)
+    for verb in ("collect", "report"):
+        done = command(verb, tmp_path)
+        assert done.exit_code == 2
+        place = tmp_path / "answers"
+        assert (
+            done.stderr
+            == f"llmrl: {place} holds no answers yet; put the files there that reviewers send back, then try again\n"
+        )
+    (tmp_path / "answers" / "R01.json").write_text("{")
+    collected, reported = (command(verb, tmp_path) for verb in ("collect", "report"))
+    assert (collected.exit_code, reported.exit_code) == (1, 2)
+    assert collected.stdout == f"No file of answers is in {tmp_path / 'answers.csv'}.\n"
+    assert "R01.json: it is cut off before its end" in reported.stderr
+    assert "no file in " in reported.stderr.splitlines()[-1]
+
+
+def test_one_file_is_one_file(made_by_people: Path) -> None:
+    assert command("collect", made_by_people).stdout.startswith("3 files of answers are in ")
+    for name in ("S02", "S03"):
+        next((made_by_people / "answers").glob(f"*{name}*")).unlink()
+    assert command("collect", made_by_people).stdout.startswith("1 file of answers is in ")
+
+
+def test_every_table_of_the_report_is_explained_on_the_page_and_on_the_terminal(made_by_people: Path) -> None:
+    done = command("report", made_by_people)
+    printed, page = " ".join(done.stdout.split()), html.unescape((made_by_people / "report.html").read_text())
+    review = reviewing.read_review(made_by_people)
+    parts = review_report.told(review)
+    for part, _, words in parts:
+        assert part.about in words
+        assert f"<h2>{part.title}</h2><p>{words}</p><table" in page
+        assert (f"{part.title} ┏" in printed, words in printed) == (part.printed, part.printed)
+    assert "With fewer than about 5 reviewers or cases such intervals say little." in printed  # there are three
+    assert review_texts.controls(review) in printed
+
+
+def test_enough_reviewers_and_cases_need_no_warning(people: pd.DataFrame) -> None:
+    review = Review(study(), people, False)
+    assert "say little" not in review_texts.certainty(review)
+    few = people[people["case"].isin(people["case"].unique()[:4])]
+    assert "say little" in review_texts.certainty(replace(review, answers=few))
+
+
+def test_ratings_that_are_all_alike_have_no_interval(people: pd.DataFrame) -> None:
+    table = review_tables.score_table(Review(study(), people.assign(safety=2), False))
+    assert list(table.loc["Safety", ["ERS", "95% interval"]]) == ["2.00", "nothing varies"]
+
+
+def test_who_is_none_of_the_groups_is_reported_apart(people: pd.DataFrame) -> None:
+    people.loc[people["reviewer"] == "S01", "group"] = "other"
+    table = review_tables.background_table(Review(study(), people, False))
+    assert table.columns[-1] == "none of these (1)"
+
+
+def test_notebook_and_report_share_their_sentences() -> None:
+    cells = json.loads((ROOT / "notebooks" / "04_expert_review.ipynb").read_text("utf-8"))["cells"]
+    source = "".join("".join(cell["source"]) for cell in cells)
+    for name in review_report.PARTS:
+        assert f'review_report.about("{name}")' in source
+        assert review_report.about(name)[:40] not in source
 
 
 def test_answers_are_collected_and_reported(made_by_people: Path) -> None:
@@ -230,7 +295,7 @@ def test_what_was_said_after_the_advice_was_seen_is_no_prediction(people: pd.Dat
 def test_comments_are_escaped(people: pd.DataFrame) -> None:
     people["comment"] = "<script>alert(1)</script> $\\href{javascript:b}{c}$ [a](javascript:b) \\(d\\)"
     review = Review(study(), people, False)
-    for page in (review_texts.comments(review).data, review_texts.report_html(review)):
+    for page in (review_texts.comments(review).data, review_report.report_html(review)):
         assert "<script" not in page
         assert "&lt;script&gt;" in page
         assert "$\\" not in page
@@ -349,7 +414,7 @@ def test_a_runs_own_answers_take_the_place_of_simulated_ones(smoke_run: Path, tm
     assert before.simulated
     assert before.answers["simulated"].all()
     reviewing.make_review(before.study, ["S01"], folder / "review")
-    (file,) = reviewing.write_simulated(before.study, [Traits()], tmp_path / "s")
+    (file,) = write_simulated(before.study, [Traits()], tmp_path / "s")
     sheet = replace(read_sheet(before.study, file), simulated=False)
     (folder / "review" / "answers" / "a.json").write_text(sheet_to_text(sheet))
     (folder / "review" / "answers" / "b.json").write_text("{")

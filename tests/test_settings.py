@@ -3,9 +3,20 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from llmrl_lib.settings import Quirks, SettingsError, TdqnSettings, load_profile, tdqn_settings, to_table
+import llmrl_lib as ll
+from llmrl_lib.settings import (
+    FlagTraderSettings,
+    Profile,
+    Quirks,
+    SettingsError,
+    TdqnSettings,
+    load_profile,
+    tdqn_settings,
+    to_table,
+)
 
 
 def test_profiles_differ_from_the_defaults_in_size_only() -> None:
@@ -103,3 +114,15 @@ def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
 def test_a_setting_that_cannot_work_is_refused(name, value) -> None:
     with pytest.raises(SettingsError, match=f"{name}"):
         TdqnSettings(**{name: value})
+
+
+def test_settings_of_another_learner_are_refused_before_anything_is_trained() -> None:
+    for given in (FlagTraderSettings(), {"episodes": 2}):
+        with pytest.raises(SettingsError, match=rf"type {type(given).__name__}; give TdqnSettings\(...\), or None"):
+            ll.train_tdqn(pd.DataFrame(), pd.DataFrame(), settings=given)
+        with pytest.raises(SettingsError, match=r"give TdqnSettings\(...\), or None"):
+            ll.TradingEnv(pd.DataFrame(), settings=given)
+    with pytest.raises(
+        SettingsError, match=r"profile mine: flag_trader is of type TdqnSettings; give FlagTraderSettings"
+    ):
+        Profile("mine", (0,), TdqnSettings(), flag_trader=TdqnSettings())

@@ -1,4 +1,4 @@
-"""`llmrl data`: looks at datasets and makes invented ones."""
+"""`llmrl data`: looks at datasets and makes invented ones; `fetch` stands in a module of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from rich.table import Table
 
 from llmrl_lib.cli.console import WRONG_INPUT, Debug, console, plain_errors
 
-data = typer.Typer(no_args_is_help=True, help="Look at datasets and make invented ones.")
+data = typer.Typer(
+    no_args_is_help=True, help="Look at datasets, fetch real ones from a source, and make invented ones."
+)
 
 
 @data.command("check")

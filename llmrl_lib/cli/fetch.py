@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmrl_lib.cli.console import FAILED, Debug, console, plain_errors, say
+from llmrl_lib.cli.console import FAILED, WRONG_INPUT, Debug, console, plain_errors, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +49,20 @@ def fetch(
             raise ValueError(f"no source {source!r}; there are {', '.join(SOURCES)}")
         named = [name.strip() for name in tickers.split(",") if name.strip()]
         first, last, testing = _day(start), _day(end) if end else None, _day(split) if split else None
-        _tell(fetch_into(SOURCES[source], named, first, last, out, split=testing), out)
+        with _clients_say_nothing(debug):
+            done = fetch_into(SOURCES[source], named, first, last, out, split=testing)
+        _tell(done, out)
+
+
+@contextmanager
+def _clients_say_nothing(debug: bool) -> Iterator[None]:
+    """Keeps what clients log on their own away from the terminal, but with `debug`: the errors here say it in plain words."""
+    before = logging.root.manager.disable
+    logging.disable(before if debug else logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _day(date: datetime) -> pd.Timestamp:
@@ -57,6 +73,8 @@ def _day(date: datetime) -> pd.Timestamp:
 
 def _tell(done: Fetched, out: Path) -> None:
     """Print what was written, what is to be known and whether the folder can be used."""
+    from llmrl_lib.market.providers.errors import NOTHING
+
     screen = console()
     for file, rows in done.rows.items():
         screen.print(f"{file}: {rows:+d} rows" if rows else f"{file}: nothing new", highlight=False, markup=False)
@@ -73,5 +91,7 @@ def _tell(done: Fetched, out: Path) -> None:
             screen.print(
                 f"The dataset cannot be used yet: {one.file}: {one.what}; {one.remedy}", highlight=False, markup=False
             )
+    if done.failures and not done.rows:
+        say(NOTHING)
     if done.failures:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(FAILED if done.rows else WRONG_INPUT)

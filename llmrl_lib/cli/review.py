@@ -84,7 +84,8 @@ def collect(study: Study, debug: Debug = False) -> None:
         from llmrl_lib.experiments import reviewing as work
 
         found = work.collect_review(study)
-        print(f"{found.files} files of answers are in {study / work.TABLE}.")
+        count = f"{found.files} file{'s' * (found.files != 1)} of answers {'is' if found.files == 1 else 'are'}"
+        print(f"{count if found.files else 'No file of answers is'} in {study / work.TABLE}.")
         for one in found.refused:
             say(f"not taken: {one}")
         if found.refused:
@@ -132,30 +133,23 @@ def report(
 ) -> None:
     """Print what the answers say, and write it as report.html into the study's folder."""
     with plain_errors(debug):
-        from llmrl_lib.experiments import review_tables as tables
         from llmrl_lib.experiments import reviewing as work
         from llmrl_lib.experiments.folders import write_text
-        from llmrl_lib.experiments.review_texts import report_html
+        from llmrl_lib.experiments.review_report import report_html, told
         from llmrl_lib.strategy.review.comments import annotations_csv
-        from llmrl_lib.strategy.review.study import ReviewError
 
         found = work.read_review(study)
         if not len(found.answers):
-            raise ReviewError(f"{study / work.ANSWERS} holds no answers yet; put there what reviewers send back")
+            for one in found.refused:
+                say(f"not taken: {one}")
+            raise work.without_answers(study, len(found.refused))
         screen = console()
-        for title, table in (
-            ("Expert Review Scores", tables.score_table(found)),
-            ("By background", tables.background_table(found)),
-            ("Controls", tables.controls_table(found)),
-            ("Agreement", tables.agreement_table(found)),
-            ("Right before the model's side was seen", tables.hits_table(found)),
-            ("Does agreeing raise the rating?", tables.effect_table(found)),
-            ("The model as judge, apart", tables.judge_table(found)),
-        ):
-            if len(table):
-                print_frame(screen, table.rename_axis(columns=None).reset_index(names=found.label), title)
+        for part, table, words in told(found):
+            if part.printed:
+                print_frame(screen, table.rename_axis(columns=None).reset_index(names=found.label), part.title)
+                screen.print(f"{words}\n", highlight=False, markup=False)
         write_text(study / work.REPORT, report_html(found))
-        print(f"With reviewers and comments: {study / work.REPORT}")
+        print(f"The same with halo, reviewers and comments: {study / work.REPORT}")
         for one in found.refused:
             say(f"not taken: {one}")
         if annotations is not None:

@@ -149,9 +149,15 @@ def _over_days(first: _File | None, second: _File | None, split: str) -> Interva
     days, seeds = one.index.intersection(other.index), one.columns.intersection(other.columns)
     tables = (table.loc[days, seeds if table.shape[1] > 1 and len(seeds) else table.columns] for table in (one, other))
     a, b = (table.loc[:, table.std() > 0].to_numpy().T for table in tables)  # an account that never moved has no ratio
-    if len(days) < LEAST or not (len(a) and len(b)) or (a.shape == b.shape and np.array_equal(a, b)):
+    if len(days) < LEAST or not (len(a) and len(b)) or _same_accounts(a, b):
         return None
     return mean_sharpe_difference(a, b)
+
+
+def _same_accounts(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two sets of series, (seed, day) each, are the same but for how often each is there, seed by seed in any order."""
+    sets = np.repeat(a, len(b), 0), np.repeat(b, len(a), 0)
+    return np.array_equal(*(one[np.lexsort(one.T)] for one in sets))
 
 
 def _row(arm: Arm, base: Arm) -> dict[str, float | str]:

@@ -33,6 +33,7 @@ from llmrl_lib.experiments.tables import arm_label, left_out
 from llmrl_lib.metrics import sharpe_ratio
 
 NONE = "-"
+_NO_WIDTH = 1e-9  # below it an interval is a point, whatever rounding left of it
 MEAN = "mean"
 OTHERS = f"mean of {len(PAPER_TICKERS)} other stocks"
 KINDS = ("ours", "published", "difference")
@@ -250,4 +251,7 @@ def _difference(values: np.ndarray, mean: float, sd: float) -> str:
 
 
 def _span(low: float, high: float) -> str:
-    return NONE if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+    """An interval; where it has no width, as of the difference of two accounts that never differ, what that means."""
+    if math.isnan(low):
+        return NONE
+    return "nothing varies" if high - low <= _NO_WIDTH else f"{low:+.2f} to {high:+.2f}"

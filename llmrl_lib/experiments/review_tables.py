@@ -16,6 +16,7 @@ from llmrl_lib.strategy.review.simulated import expected_effect
 from llmrl_lib.strategy.review.study import HUMAN, MODEL, SHUFFLED, Study
 
 NONE = "-"
+NO_WIDTH = 1e-9  # below it an interval is a point, whatever rounding left of it
 TITLES = {one.name: one.title for one in RUBRIC} | {"own prediction": "own prediction", bias.ALL: bias.ALL}
 KINDS = {MODEL: "the model's", SHUFFLED: "control: another month's words", HUMAN: "control: written by a person"}
 
@@ -205,8 +206,10 @@ def share(value: float) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """An interval; a dash where there is none."""
-    return NONE if pd.isna(low) or pd.isna(high) else f"{number(low)} to {number(high)}"
+    """An interval; a dash where there is none, and in words one without width, as of ratings that are all the same."""
+    if pd.isna(low) or pd.isna(high):
+        return NONE
+    return "nothing varies" if high - low < NO_WIDTH else f"{number(low)} to {number(high)}"
 
 
 def _with_span(value: float, low: float, high: float) -> str:

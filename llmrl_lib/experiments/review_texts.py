@@ -1,4 +1,4 @@
-"""An expert review's words as HTML: comments by verdict, and a report that stands alone.
+"""An expert review's words: sentences on what its figures rest on, and reviewers' comments by verdict as HTML.
 
 What reviewers wrote is escaped: it is shown, and can do nothing to a page or a notebook.
 """
@@ -10,37 +10,29 @@ from collections import Counter
 from importlib import import_module, resources
 from typing import Any
 
-import pandas as pd
-
 from llmrl_lib.experiments import review_tables as tables
 from llmrl_lib.experiments.reviewing import Review
 from llmrl_lib.strategy.review.comments import CRITICISED, MIXED, PRAISED
 from llmrl_lib.strategy.review.scores import first_showings, scores_table
 from llmrl_lib.strategy.review.study import HUMAN, SHUFFLED
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _NO_TEX = "tex2jax_ignore mathjax_ignore"
-_STYLE = """
-:root { color-scheme: light; }
-body { max-width: 58rem; margin: 0 auto; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; }
-table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }
-th, td { padding: .2rem .6rem; border-bottom: 1px solid #d0d0d0; text-align: left; vertical-align: top; }
-.whose { padding: .4rem .8rem; border: 2px solid #a34700; font-weight: bold; }
-li { overflow-wrap: anywhere; }
-@media print { table, li { break-inside: avoid; } }
-"""
+FEW = 5  # reviewers or cases, below which percentile intervals say little
 
 
 def certainty(review: Review) -> str:
-    """A sentence: how far the intervals of the scores reach, of how many reviewers and cases."""
-    found = scores_table(review.answers)
-    reach = ((found["high"] - found["low"]) / 2).dropna()
-    cases = f"{review.label} and {_counted(first_showings(review.answers)['case'].nunique(), 'case')} of the model's"
+    """How far the intervals of the scores reach, of how many reviewers and cases, and whether these are enough for any."""
+    found, first = scores_table(review.answers), first_showings(review.answers)
+    reach = (found["high"] - found["low"]) / 2
+    reach = reach[reach > tables.NO_WIDTH]
+    cases = f"{review.label} and {_counted(first['case'].nunique(), 'case')} of the model's"
+    few = min(first["reviewer"].nunique(), first["case"].nunique()) < FEW
+    little = f" With fewer than about {FEW} reviewers or cases such intervals say little." if few else ""
     if not len(reach):
         return f"With {cases} there are no intervals."
     least, most = tables.number(reach.min()), tables.number(reach.max())
     wide = least if least == most else f"{least} to {most}"
-    return f"With {cases}, the 95% intervals reach {wide} to either side: they do not tell scores within that apart."
+    return f"With {cases}, the 95% intervals reach {wide} to either side: they do not tell scores within that apart.{little}"
 
 
 def controls(review: Review) -> str:
@@ -92,43 +84,6 @@ def screen(name: str) -> Any:
     display: Any = import_module("IPython.display")
     picture = resources.files("llmrl_lib.experiments").joinpath("screens", f"{name}.png").read_bytes()
     return display.Image(picture, width=640 if name.startswith("desk") else 320, alt=f"the packet: {name}")
-
-
-def report_html(review: Review) -> str:
-    """A report of a review as one HTML file, whose policy forbids every script and connection."""
-    shown = {
-        "Expert Review Scores (Table VI)": tables.score_table(review),
-        "By background": tables.background_table(review),
-        "Controls": tables.controls_table(review),
-        "Agreement, with each other and with oneself": tables.agreement_table(review),
-        "Right, before the model's side was seen": tables.hits_table(review),
-        "Does agreeing raise the rating?": tables.effect_table(review),
-        "Halo": tables.halo_table(review),
-        "Reviewers": tables.reviewers_table(review),
-        "The model as judge": tables.judge_table(review),
-        "The model as judge, and people": tables.judge_beside_people_table(review),
-    }
-    parts = [f"<h2>{title}</h2>{table_html(table)}" for title, table in shown.items() if len(table)]
-    refused = "".join(f"<li>{html.escape(one)}</li>" for one in review.refused)
-    left_out = f"<h2>Files that were not taken</h2><ul>{refused}</ul>" if refused else ""
-    simulated = (
-        " Nobody stands behind these figures: they check the statistics, and say nothing of the model."
-        if review.simulated
-        else ""
-    )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Expert review</title><style>{_STYLE}</style></head><body><h1>Expert review</h1>"
-        f'<p class="whose">{html.escape(review.label)}.{simulated}</p>{table_html(tables.study_table(review.study))}'
-        f"{''.join(parts)}<h2>Comments</h2>{comments_html(review)}{left_out}</body></html>\n"
-    )
-
-
-def table_html(table: pd.DataFrame) -> str:
-    """A table whose every cell is escaped."""
-    return str(table.to_html(escape=True, border=0))
 
 
 def _counted(count: int, what: str) -> str:

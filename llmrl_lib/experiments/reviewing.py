@@ -27,7 +27,6 @@ from llmrl_lib.experiments.runs import Run
 from llmrl_lib.language.chat import Chat, Usage
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.strategy.records import Evidence, Strategy
-from llmrl_lib.strategy.review.answers import sheet_to_text
 from llmrl_lib.strategy.review.collecting import Collected, answers_table, collect, table_to_csv
 from llmrl_lib.strategy.review.model_judge import (
     Judgement,
@@ -194,15 +193,6 @@ def make_review(study: Study, reviewers: Sequence[str], folder: Path) -> list[Pa
     return list(places.values())
 
 
-def write_simulated(study: Study, traits: Sequence[Traits], folder: Path, seed: int = 0) -> list[Path]:
-    """Files of simulated reviewers, as they would be saved; gives their paths."""
-    made = []
-    for sheet in simulated_sheets(study, traits, quality_of(study, seed), seed):
-        made.append(folder / f"review-{study.id}-{sheet.reviewer}.json")
-        write_text(made[-1], sheet_to_text(sheet))
-    return made
-
-
 def read_study(folder: str | Path) -> Study:
     """The study of a folder. Raises ReviewError where there is none, or a damaged one."""
     place = Path(folder) / KEY
@@ -222,10 +212,24 @@ def answer_files(folder: Path) -> list[Path]:
 
 
 def collect_review(folder: Path) -> Collected:
-    """Reads all files of answers of a study's folder and writes the sound ones as `answers.csv`."""
-    found = collect(read_study(folder), answer_files(folder))
+    """Reads all files of answers of a study's folder and writes the sound ones as `answers.csv`.
+
+    Raises ReviewError, and writes nothing, where there is no file at all.
+    """
+    study, files = read_study(folder), answer_files(folder)
+    if not files:
+        raise without_answers(folder)
+    found = collect(study, files)
     write_text(folder / TABLE, table_to_csv(found.table))
     return found
+
+
+def without_answers(folder: Path, refused: int = 0) -> ReviewError:
+    """What to say of a study of which no answers can be told: none came, or all `refused` files are unsound."""
+    place = folder / ANSWERS
+    if refused:
+        return ReviewError(f"no file in {place} could be taken ({refused} refused); ask for them as they were saved")
+    return ReviewError(f"{place} holds no answers yet; put the files there that reviewers send back, then try again")
 
 
 def ask_judge(folder: Path, chat: Chat) -> tuple[Judgement, ...]:

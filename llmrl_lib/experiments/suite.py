@@ -24,7 +24,7 @@ from llmrl_lib.experiments.clusters import Cluster
 from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
 from llmrl_lib.experiments.flag_arms import FLAG_ARMS, FLAG_TRADER, RANDOM, flag_settings
 from llmrl_lib.experiments.folders import ExperimentError, explain
-from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, hears_strategies
+from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, UNGUIDED, hears_strategies
 from llmrl_lib.experiments.processes import alone_in, stop_workers
 from llmrl_lib.experiments.progress import FILE as PROGRESS
 from llmrl_lib.experiments.progress import Display, Work
@@ -36,8 +36,9 @@ from llmrl_lib.market.dataset import Dataset, load_dataset
 from llmrl_lib.market.defects import DatasetError
 from llmrl_lib.settings import Profile
 
-TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
-RUN_NOTEBOOKS = ("04_expert_review", "06_results", "07_flag_trader")
+AGENTS = "05_guided_ddqn"  # tells of TDQN agents, so there is none where only others were trained
+TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", AGENTS)
+RUN_NOTEBOOKS = ("06_results", "07_flag_trader", "04_expert_review")  # the longest first
 MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
 TOGETHER = "learned arms"  # of all tickers, on a GPU
 TICKERS_TOGETHER = 16  # that a local model makes strategies of in one task: with memory, its batch is a date of each
@@ -116,15 +117,18 @@ def run_suite(
 def _tell(
     folder: Path, tickers: Sequence[str], failures: Sequence[Failure], jobs: int, display: Display
 ) -> list[Failure]:
-    """Executes the notebooks of the tickers without a failure, then those over all finished tickers."""
+    """Executes the notebooks over all finished tickers and those of the tickers without a failure, the longest first."""
     failed = {failure.ticker for failure in failures}
     whole = [ticker for ticker in tickers if ticker not in failed]
-    tasks = [_notebook_task(folder, name, ticker) for ticker in whole for name in TICKER_NOTEBOOKS]
-    new = list(_work_off(tasks, jobs, display))
+    wanted = [
+        (name, ticker)
+        for ticker in whole
+        for name in TICKER_NOTEBOOKS
+        if name != AGENTS or (folder / ticker / UNGUIDED / MANIFEST).is_file()
+    ]
     if open_run(folder).tickers:
-        longest_first = sorted(RUN_NOTEBOOKS, key=lambda name: name != "06_results")
-        new += _work_off([_notebook_task(folder, name, "") for name in longest_first], jobs, display)
-    return new
+        wanted = [(name, "") for name in RUN_NOTEBOOKS] + wanted
+    return list(_work_off([_notebook_task(folder, name, ticker) for name, ticker in wanted], jobs, display))
 
 
 def _unusable(dataset: Dataset, tickers: Sequence[str]) -> list[Failure]:

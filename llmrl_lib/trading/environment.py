@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.settings import TdqnSettings
+from llmrl_lib.settings import TdqnSettings, settings_or_default
 from llmrl_lib.trading.accounting import Account, open_account, transition
 from llmrl_lib.trading.observation import Scales, low_pass, observation_table, scales_of
 from llmrl_lib.trading.problem import checked
@@ -44,7 +44,7 @@ class TradingEnv(gymnasium.Env):
         low-passed closes; the reference trains with both and evaluates with neither. Guidance is a value in [-1, 1], or
         one per column, for every date. Raises ValueError for unusable bars or guidance.
         """
-        self.settings = settings or TdqnSettings()
+        self.settings = settings_or_default(settings, TdqnSettings)
         first, quirks = self.settings.state_length, self.settings.quirks
         bars = checked(bars, "environment's", first, quirks)
         smooth = low_pass(bars, self.settings.low_pass)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmrl_lib.settings import TdqnSettings
+from llmrl_lib.settings import TdqnSettings, settings_or_default
 from llmrl_lib.trading.evaluation import trajectory, walk
 from llmrl_lib.trading.learner import RunResult
 from llmrl_lib.trading.problem import Prepared, Problem, prepare
@@ -82,7 +82,7 @@ def train_runs(
     """
     if isinstance(seeds, int):
         raise ValueError(f"seeds is {seeds}; give the seeds themselves, e.g. range({seeds})")
-    settings, seeds = settings or TdqnSettings(), [int(seed) for seed in seeds]
+    settings, seeds = settings_or_default(settings, TdqnSettings), [int(seed) for seed in seeds]
     if len(set(seeds)) != len(seeds) or not seeds:
         raise ValueError(f"seeds are {seeds}; give at least one, each once")
     place = device_of(device)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from reviewing import CHROMIUM, SIZES, begin, chromium, go_through, predict, rat
 from typer.testing import CliRunner
 
 from llmrl_lib.cli import app
-from llmrl_lib.experiments import review_texts, reviewing
+from llmrl_lib.experiments import review_report, review_texts, reviewing
 from llmrl_lib.experiments.reviewing import Review
 from llmrl_lib.strategy.review.packet import packet
 
@@ -83,6 +84,10 @@ def test_a_person_goes_through_a_packet_and_the_answers_are_collected(folder: Pa
         _hidden(page)
         predict(page, "SHORT", 3)
         assert SECRET in page.inner_text("#rationale-text")
+        said = page.inner_text("main")
+        assert not re.findall(r"[a-z0-9]+_[a-z0-9_]+", said)  # no field's name, in the model's words neither
+        assert '"relative strength index over 14 days, 0 to 100" falls (bearish)' in said
+        assert "relative strength index over 14 days, 0 to 100 (points)" in said
         assert page.evaluate("document.activeElement.id") == "said"
         assert page.is_disabled("input[name=side][value=LONG]")
         _screen(page, size, "said")
@@ -98,13 +103,13 @@ def test_a_person_goes_through_a_packet_and_the_answers_are_collected(folder: Pa
         assert page.evaluate(CONTRAST) == []
         assert page.evaluate(UNNAMED) == []
         rate(page, (1, 2, 3), HOSTILE)
-        said = go_through(page, 4, seed=1)
+        given = go_through(page, 4, seed=1)
         page.close()
         page = watched.page = page.context.new_page()
         page.goto(place.as_uri())
         assert page.inner_text("h1") == "Case 6 of 12"
         _hidden(page)
-        said += go_through(page, 7, seed=2)
+        given += go_through(page, 7, seed=2)
         assert page.inner_text("h1") == "Thank you"
         _screen(page, size, "end")
         saved = save(page, folder / "answers")
@@ -119,7 +124,7 @@ def test_a_person_goes_through_a_packet_and_the_answers_are_collected(folder: Pa
     assert list(own["case"]) == list(packet(study(), size).order)
     answered = own[["own_side", "own_confidence", "rationale", "fidelity", "safety"]].to_numpy().tolist()
     assert answered[0] == ["SHORT", 3, 1, 2, 3]
-    assert answered[1:] == [[side, sure, *scores] for side, sure, scores in said]
+    assert answered[1:] == [[side, sure, *scores] for side, sure, scores in given]
     assert own["comment"].iloc[0] == HOSTILE
     assert (folder / "answers.csv").is_file()
 
@@ -159,7 +164,7 @@ def test_no_comment_is_executed_in_the_report(tmp_path: Path) -> None:
     answers = reviewing.simulated_answers(study(), reviewing.SIMULATED)
     answers["comment"] = HOSTILE
     review = Review(study(), answers, True, ("<script>document.title='done'</script>.json: is empty",))
-    (tmp_path / "report.html").write_text(review_texts.report_html(review), "utf-8")
+    (tmp_path / "report.html").write_text(review_report.report_html(review), "utf-8")
     (tmp_path / "cell.html").write_text(f"<title>cell</title>{review_texts.comments_html(review)}", "utf-8")
     pytest.importorskip("playwright", reason="playwright is not installed")
     with chromium(tmp_path / "profile", "phone") as watched:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +18,20 @@ from typer.testing import CliRunner
 
 from llmrl_lib.cli import app
 from llmrl_lib.market.description import read_description
-from llmrl_lib.market.providers import SOURCES, SourceError, alpaca, fred, ibkr, ivolatility, patience, writing, yahoo
+from llmrl_lib.market.providers import (
+    SOURCES,
+    SourceError,
+    alpaca,
+    fetching,
+    fred,
+    ibkr,
+    ivolatility,
+    patience,
+    writing,
+    yahoo,
+)
+from llmrl_lib.market.providers.errors import translated
+from llmrl_lib.market.providers.writing import alone_in
 
 OVER_HTTP = ("yahoo", "fred", "sec", "alpaca", "ivolatility")
 FIRST_FILE = {
@@ -112,7 +126,7 @@ def test_too_many_requests_without_a_time_are_tried_again_and_then_given_up(
     assert not fetch_into(source).failures
     assert waits == [1.0, 5.0]
     source_server.faults = [kind] * 3 * attempts(source)
-    with pytest.raises(SourceError, match="still is after 3 attempts; what was fetched is kept") as caught:
+    with pytest.raises(SourceError, match="still is after 3 attempts; try later; nothing was fetched") as caught:
         fetch_into(source, start=FIRST - pd.Timedelta(days=1))
     sentence(caught.value)
 
@@ -144,7 +158,7 @@ def test_a_source_that_is_closed_for_the_day_keeps_what_was_fetched(
     kind = "429_xml_for_long" if source == "fred" else "429_for_long"
     source_server.faults = [kind] * attempts(source)
     with pytest.raises(
-        SourceError, match="left alone for 86400 seconds; after that, what was fetched is kept"
+        SourceError, match="left alone for 86400 seconds; try after that; nothing was fetched, no file written"
     ) as caught:
         fetch_into(source, ["ORVN"], start=FIRST - pd.Timedelta(days=1))
     sentence(caught.value)
@@ -384,13 +398,128 @@ def test_a_deleted_file_is_fetched_again(fetch_into: FetchInto, tmp_path: Path) 
     assert len(fetches) == 2
 
 
-@pytest.mark.parametrize("source", ["fred", "alpaca"])
-def test_a_source_that_cannot_be_reached(source: str, source_server: SourceServer, fetch_into: FetchInto) -> None:
+@pytest.mark.parametrize("source", OVER_HTTP)
+def test_a_source_that_cannot_be_reached_is_said_in_plain_words_and_leaves_nothing(
+    source: str, source_server: SourceServer, fetch_into: FetchInto, tmp_path: Path
+) -> None:
     source_server.__exit__()
     source_server.__exit__ = lambda *_: None  # type: ignore[method-assign]
+    cause = "its server does not answer" if source == "yahoo" else "its server refuses the connection"
     with pytest.raises(SourceError, match="cannot be reached") as caught:
         fetch_into(source)
-    sentence(caught.value)
+    assert sentence(caught.value) == (
+        f"{SOURCES[source].title} cannot be reached: {cause}, so check the network; nothing was fetched, no file written"
+    )
+    assert caught.value.__cause__ is not None  # --debug shows what the client said
+    assert not (tmp_path / "market").exists()
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        ("<urlopen error [Errno -2] Name or service not known>", "the address of its server is not found"),
+        ("Failed to perform, curl: (6) Could not resolve host: query2.finance.yahoo.com.", "is not found"),
+        (
+            "HTTPSConnectionPool(host='a.b', port=443): Max retries exceeded (Caused by NameResolutionError(",
+            "is not found",
+        ),
+        ("[Errno 111] Connection refused", "its server refuses the connection"),
+        ("Caused by ProxyError('Unable to connect to proxy', OSError('Tunnel connection failed: 403'))", "the proxy"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate", "its certificate is not trusted here"),
+        ("[Errno 104] Connection reset by peer", "its server broke off the connection"),
+        ("[Errno 113] No route to host", "no connection to its server comes about"),
+    ],
+)
+def test_what_clients_say_of_a_lost_network_becomes_plain_words(client: str, said: str) -> None:
+    found = translated(ConnectionError(client), "The source")
+    assert found.fatal
+    assert said in sentence(found)
+    assert client[:20] not in str(found)
+
+
+def test_the_inside_of_a_client_is_no_sentence_and_its_plain_words_are() -> None:
+    found = translated(RuntimeError("HTTPSConnectionPool(host='a.b', port=443): Read failed"), "The source")
+    assert sentence(found) == (
+        "The source failed in a way that its client has no plain words for (RuntimeError); try again later, or give "
+        "--debug to see what it says"
+    )
+    assert (
+        str(translated(ValueError("The series does not exist."), "FRED")) == "FRED failed: The series does not exist."
+    )
+
+
+@pytest.mark.usefixtures("source_server")
+def test_a_fetch_that_gets_nothing_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "market"
+    for _ in range(2):
+        words = ["data", "fetch", "--source", "sec", "--tickers", "QQXZ", "--out", str(folder), "--start", "2016-09-01"]
+        result = CliRunner().invoke(app, [*words, "--end", f"{LAST:%Y-%m-%d}"])
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1] == "llmrl: nothing was fetched, no file written"
+        assert not (tmp_path / "deep").exists()
+    folder.mkdir(parents=True)  # one's own folder stays, and so does a file of one's own
+    CliRunner().invoke(app, words)
+    assert not list(folder.iterdir())
+    (folder / "mine.txt").write_text("mine")
+    CliRunner().invoke(app, words)
+    assert written(tmp_path) == {"deep/market/mine.txt"}
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_a_client_logs_is_shown_with_debug_alone(
+    debug: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("ib_async")
+    monkeypatch.setenv("IBKR_PORT", "9")
+    words = [
+        "data",
+        "fetch",
+        "--source",
+        "ibkr",
+        "--tickers",
+        "ORVN",
+        "--out",
+        str(tmp_path / "m"),
+        "--start",
+        "2016-09-01",
+    ]
+    result = CliRunner().invoke(app, [*words, *["--debug"] * debug])
+    assert bool(caplog.records) == debug
+    assert isinstance(result.exception, SourceError) == debug
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_lock_that_was_taken_away_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another fetch ended without anything, and removed the file, between our opening and our locking it."""
+    real, calls = writing.fcntl.flock, []
+
+    def flock(file: Any, how: int) -> None:
+        calls.append(how)
+        if len(calls) == 1:
+            (tmp_path / "market" / writing.LOCK).unlink()
+            (tmp_path / "market").rmdir()
+        real(file, how)
+
+    monkeypatch.setattr(writing.fcntl, "flock", flock)
+    with alone_in(tmp_path / "market"):
+        assert (tmp_path / "market" / writing.LOCK).is_file()
+        with pytest.raises(SourceError, match="is fetching into"), alone_in(tmp_path / "market"):
+            pass
+    assert len(calls) == 3
+    assert not (tmp_path / "market").exists()
+
+
+@pytest.mark.usefixtures("source_server")
+def test_a_record_without_a_table_is_withdrawn(
+    fetch_into: FetchInto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any) -> None:
+        raise SourceError("the disk is full", fatal=True)
+
+    monkeypatch.setattr(fetching, "put_table", refuses)
+    with pytest.raises(SourceError, match="the disk is full; nothing was fetched"):
+        fetch_into("yahoo")
+    assert not (tmp_path / "market").exists()
 
 
 @pytest.mark.usefixtures("gateway")
@@ -483,3 +612,9 @@ def test_the_command_says_what_is_wrong(words: list[str], said: str, tmp_path: P
     assert result.exit_code == 2
     assert said in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_help_of_data_names_fetching() -> None:
+    assert "fetch real ones from a source" in " ".join(
+        CliRunner().invoke(app, ["--help"]).output.replace("│", " ").split()
+    )

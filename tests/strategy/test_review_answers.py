@@ -183,6 +183,40 @@ def test_a_copy_is_left_out_and_two_different_files_of_one_reviewer_are_both_ref
     assert "S02 has other answers in d.json" in str(found.refused[1])
 
 
+@pytest.mark.parametrize(
+    ("kept", "copies"),
+    [
+        ("S01.json", ["S01 copy.json", "S01 (1).json", "Copy of S01.json", "A.json.json"]),
+        (
+            f"review-{STUDY.id}-S01.json",
+            ["S01.json", f"review-{STUDY.id}-S01 (1).json", f"review-{STUDY.id}-S01 - Copy.json"],
+        ),
+        ("from mail.json", ["from mail (2).json"]),
+    ],
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_copies_the_plainly_named_file_stays_whatever_the_order(
+    tmp_path: Path, kept: str, copies: list[str], backwards: bool
+) -> None:
+    for name in (kept, *copies):
+        (tmp_path / name).write_text(sheet_to_text(sheets()[0]))
+    found = collect(STUDY, sorted(tmp_path.iterdir(), reverse=backwards))
+    assert found.files == 1
+    assert sorted(Path(one.file).name for one in found.refused) == sorted(copies)
+    assert all(one.why == f"is a copy of {kept}" for one in found.refused)
+
+
+def test_who_is_none_of_the_groups_can_say_so() -> None:
+    other = replace(sheets()[0], group="other")
+    assert sheet_of(STUDY, sheet_to_text(other).encode()).group == "other"
+    assert ["other", "none of these"] in packet(STUDY, "S01").data["backgrounds"]
+    assert {sheet.group for sheet in sheets()} == {
+        "professional",
+        "retail",
+        "inactive",
+    }  # simulated ones know what they are
+
+
 def test_people_and_simulated_reviewers_are_never_in_one_table(tmp_path: Path) -> None:
     people, simulated = sheets()[0], replace(sheets()[1], simulated=True)
     (tmp_path / "a.json").write_text(sheet_to_text(people))

@@ -11,6 +11,7 @@ import pytest
 from reviewed import SECRET, TICKERS, market, strategies, study
 
 import llmrl_lib as ll
+from llmrl_lib.market.features import FIELDS
 from llmrl_lib.strategy.anonymise import names_of
 from llmrl_lib.strategy.review.curtain import drawn, opened, predictions
 from llmrl_lib.strategy.review.packet import packet
@@ -273,3 +274,14 @@ def test_plans_that_cannot_be_kept_are_refused(plan: ReviewPlan, year: int, mess
 
 def test_the_dates_of_a_study_are_days() -> None:
     assert all(isinstance(one.date, pd.Timestamp) for one in study().cases)
+
+
+def test_figures_have_plain_labels_with_their_units() -> None:
+    told = packet(study(), "R01").data["labels"]
+    assert told["skew_30d_change_20d"] == ["change of skew over 20 days", "% points"]
+    assert told["close"][1] == "% of the close"
+    assert told["debt_to_equity"][1] == ""
+    named = {name for case in study().cases for group in case.shown["groups"] for name, *_ in group["rows"]}
+    named |= {name for case in study().cases for group in case.shown["groups"] for name in group["missing"]}
+    assert named <= told.keys()
+    assert not [name for name in told if FIELDS[name].unit in ("shares", "currency")]

@@ -64,6 +64,8 @@ def test_what_is_told_is_shown_on_its_day() -> None:
         with pytest.raises(ValueError, match=what):
             markets(train, test, SMALL, Told(None, wrong))
     twice = pd.concat([notes, notes])
+    with pytest.raises(ValueError, match="notes is a dict; give a pandas Series of texts indexed by date"):
+        markets(train, test, SMALL, Told(guidance, notes.to_dict()))
     with pytest.raises(ValueError, match="the notes have two texts for"):
         markets(train, test, SMALL, Told(None, twice))
     with pytest.raises(SettingsError, match="fields names 'pe_ratio'; of bars alone there are"):
@@ -133,6 +135,7 @@ def test_settings_are_checked_and_read_back() -> None:
         ("minibatch", 30, "cannot be cut into 8 equal parts"), ("reward", "profit", "choose sharpe or return"),
         ("steps", 20, "one rollout of all environments takes 40"), ("gamma", 1.5, "must lie in"), ("clip", "x", "a number"),
         ("evaluations", 347, "take at most 346"), ("fields", " ", "name at least one feature"),
+        ("train_days", 64, "train_days is 64, and an episode takes 65 trading days"),
         ("quirks", Quirks(test_starts_cold=False), "always begins at first_row"), ("short_margin", 0.0, "positive number"),
     ):  # fmt: skip
         with pytest.raises(SettingsError, match=what):

@@ -1,5 +1,6 @@
 """Training FLAG-Trader: frozen means frozen, killed and resumed equals unbroken, and the controls that stand beside it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from flag_models import SMALL, both, checkpoint
 
 import llmrl_lib as ll
 from llmrl_lib.metrics import prepend, sharpe_ratio
-from llmrl_lib.settings import FlagTraderSettings
+from llmrl_lib.settings import FlagTraderSettings, SettingsError
 from llmrl_lib.trading import tasks
 from llmrl_lib.trading.accounting import open_account
 from llmrl_lib.trading.checkpoint import CheckpointError
@@ -41,6 +42,15 @@ def group_of(settings: FlagTraderSettings, seeds: tuple[int, ...] = (0, 1)) -> t
     runs, lanes, texts = laid_out({"": FlagProblem(*both())}, list(seeds), settings)
     backbone = Backbone(settings, torch.device("cpu"))
     return Group(lanes, [seed for _, seed in runs], settings, backbone, policy_on(backbone, texts, settings)), backbone
+
+
+@pytest.mark.parametrize("train", [train_flag_runs, train_on_numbers, prompt_flag_trader])
+def test_settings_of_another_learner_are_one_sentence(train: Callable[..., object]) -> None:
+    problem = FlagProblem(*both())
+    with pytest.raises(
+        SettingsError, match=r"settings is of type TdqnSettings; give FlagTraderSettings\(...\), or None"
+    ):
+        train({"": problem} if train is train_flag_runs else problem, settings=ll.TdqnSettings())
 
 
 @pytest.mark.parametrize("rank", [0, 4])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from llmrl_lib.market.providers.errors import KEPT, SourceError
+from llmrl_lib.market.providers.errors import SourceError
 from llmrl_lib.market.providers.patience import patiently
 from llmrl_lib.market.providers.source import Part, Session, Source, Wanted
 
@@ -69,7 +69,7 @@ class _Alpaca:
             if token is None:
                 return
             if token in seen:
-                raise SourceError(f"{TITLE}'s pages lead in a circle; the file stays as it was: {KEPT}")
+                raise SourceError(f"{TITLE}'s pages lead in a circle; the file stays as it was; try again later")
             seen.add(token)
         raise SourceError(f"{TITLE}'s pages do not end ({MOST_PAGES} of them); ask for fewer days at a time")
 

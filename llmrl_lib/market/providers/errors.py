@@ -17,9 +17,24 @@ from typing import Any
 from xml.etree.ElementTree import ParseError
 
 KEPT = "what was fetched is kept, give the same command again to go on"
+NOTHING = "nothing was fetched, no file written"
 _BUSY_TEXT = re.compile(r"too many requests|rate limit|pacing violation", re.IGNORECASE)
 _TIMEOUT = re.compile(r"timed? ?out|bytes missing|incomplete ?read", re.IGNORECASE)
 _TROUBLE = (500, 502, 503, 504)
+_CAUSES = (  # why no connection comes about: what is found in the words of some client, and what it means
+    (re.compile(r"proxy", re.IGNORECASE), "the proxy on the way does not let it through"),
+    (re.compile(r"certificate|\bSSL", re.IGNORECASE), "its certificate is not trusted here"),
+    (re.compile(r"refused", re.IGNORECASE), "its server refuses the connection"),
+    (
+        re.compile(r"resol|name or service|getaddrinfo|nodename", re.IGNORECASE),
+        "the address of its server is not found",
+    ),
+    (re.compile(r"connect to", re.IGNORECASE), "its server does not answer"),
+    (re.compile(r"reset|aborted|closed", re.IGNORECASE), "its server broke off the connection"),
+)
+_INSIDE = re.compile(
+    r"ConnectionPool|Max retries|curl: \(|\[Errno|0x[0-9a-f]{6}|\w(?:Error|Exception)\("
+)  # of a client
 
 
 class SourceError(ValueError):
@@ -57,7 +72,10 @@ def translated(error: BaseException, source: str, keys: Iterable[str] = ()) -> S
     if any(_is_timeout(one) for one in _chain(error)):
         return SourceError(f"{source} did not finish its answer; try again later")
     if any(_is_unreachable(one) for one in _chain(error)):
-        return SourceError(f"{source} cannot be reached ({words}); check the network, {KEPT}", fatal=True)
+        return SourceError(f"{source} cannot be reached: {_cause(error)}, so check the network", fatal=True)
+    if _INSIDE.search(words):
+        what = f"{source} failed in a way that its client has no plain words for ({type(error).__name__})"
+        return SourceError(f"{what}; try again later, or give --debug to see what it says")
     known = words if isinstance(error, (ValueError, OSError, RuntimeError)) else f"{type(error).__name__}: {words}"
     return SourceError(f"{source} failed: {known}" + (f" ({status})" if status and str(status) not in words else ""))
 
@@ -127,6 +145,12 @@ def _is_timeout(error: BaseException) -> bool:
 def _is_unreachable(error: BaseException) -> bool:
     named = any(part in type(error).__name__ for part in ("ConnectionError", "ConnectError", "URLError", "DNSError"))
     return named or isinstance(error, ConnectionError | socket.gaierror)
+
+
+def _cause(error: BaseException) -> str:
+    """Why no connection came about, in plain words."""
+    said = " ".join(f"{type(one).__name__} {one}" for one in _chain(error))
+    return next((cause for sign, cause in _CAUSES if sign.search(said)), "no connection to its server comes about")
 
 
 def _words(error: BaseException) -> str:

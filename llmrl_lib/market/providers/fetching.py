@@ -15,7 +15,7 @@ import pandas as pd
 
 from llmrl_lib.market.check import DatasetCheck, check_dataset
 from llmrl_lib.market.providers.about import describe, listed_tickers, refuse_bad_split, refuse_bad_tickers
-from llmrl_lib.market.providers.errors import SourceError
+from llmrl_lib.market.providers.errors import KEPT, NOTHING, SourceError
 from llmrl_lib.market.providers.ledger import PER_SHARE, Ledger, read_ledger
 from llmrl_lib.market.providers.merging import OWN, extended, held_rows, only_parts, parts_of, rebased
 from llmrl_lib.market.providers.source import Part, Session, Source, Wanted
@@ -52,7 +52,8 @@ def fetch(
     Without ``tickers``: those of the folder. Days that are not over everywhere on earth at ``now`` are left out, whatever
     clock or zone this machine has. ``split`` is the first day of testing of a new folder, by default after three quarters; it
     must lie after ``start`` and not after ``end``. An old folder keeps its own.
-    Raises SourceError when nothing can be fetched at all: no client, no key, another fetch at work, a full disk.
+    Where nothing was fetched, nothing is left behind. Raises SourceError when nothing can be fetched at all: no client, no
+    key, another fetch at work, a full disk.
     """
     now = now or datetime.now(UTC)
     over = last_day_over(now)
@@ -78,15 +79,19 @@ def fetch(
                     ask = Wanted(table, ticker, start, end, ledger.splits(ticker) if ticker else None)
                     _tried(session, source, ask, ledger, done, now)
         except SourceError as error:  # of no use to go on; what is there already can be used all the same
-            if not done.rows:
-                raise
             fatal = error
+        finally:
+            ledger.withdraw()
+        if fatal is not None and not done.rows:
+            raise SourceError(f"{fatal}; {NOTHING}", fatal=True) from fatal
+        if done.failures and not done.rows:
+            return done
         found = [
             one for one in wanted if not per_ticker or any(f"{name}/{one}.csv" in done.rows for name in per_ticker)
         ]
         done.notes += describe(folder, found, start, end, split)
         if fatal is not None:
-            raise fatal
+            raise SourceError(f"{fatal}; {KEPT}", fatal=True) from fatal
         done.check = check_dataset(folder)
     return done
 

@@ -33,6 +33,7 @@ class Ledger:
 
     folder: Path
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    is_new: bool = False  # there was none
 
     def owners(self, file: str) -> dict[str, str]:
         """Which source filled which column (or series, or the whole table) of a file."""
@@ -82,6 +83,11 @@ class Ledger:
         entry.setdefault("fetches", []).append(fetch)
         self.write()
 
+    def withdraw(self) -> None:
+        """Take back a record that was begun for tables of which none came."""
+        if self.is_new and not any((self.folder / file).is_file() for file in self.files):
+            (self.folder / FILE).unlink(missing_ok=True)
+
     def write(self) -> None:
         """Put the record on the disk, whole or not at all."""
         text = json.dumps({"note": _NOTE, "files": dict(sorted(self.files.items()))}, indent=1, ensure_ascii=False)
@@ -100,7 +106,7 @@ def read_ledger(folder: Path) -> Ledger:
     """The record of a folder, empty where there is none; SourceError when it is damaged."""
     path = folder / FILE
     if not path.is_file():
-        return Ledger(folder)
+        return Ledger(folder, is_new=True)
     try:
         return Ledger(folder, dict(json.loads(path.read_text("utf-8"))["files"]))
     except (ValueError, KeyError, TypeError) as error:

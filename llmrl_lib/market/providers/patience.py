@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from llmrl_lib.market.providers.errors import KEPT, Busy, SourceError, translated
+from llmrl_lib.market.providers.errors import Busy, SourceError, translated
 
 PAUSES = (2.0, 10.0, 30.0)  # seconds before the second, third and fourth attempt where the source names none
 LONGEST = 120.0  # seconds; a source that asks for more is left alone
@@ -28,9 +28,9 @@ def patiently(ask: Callable[[], Answer], source: str, keys: Iterable[str] = ()) 
             if not isinstance(found, Busy):
                 raise found from error
             if pause is None:
-                raise SourceError(f"{found}, and still is after {len(PAUSES) + 1} attempts; {KEPT}", True) from error
+                raise SourceError(f"{found}, and still is after {len(PAUSES) + 1} attempts; try later", True) from error
             if found.wait is not None and found.wait > LONGEST:
                 asks = f"and asks to be left alone for {found.wait:.0f} seconds"
-                raise SourceError(f"{found}, {asks}; after that, {KEPT}", True) from error
+                raise SourceError(f"{found}, {asks}; try after that", True) from error
             time.sleep(pause if found.wait is None else found.wait)
     raise AssertionError("unreachable")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
-from llmrl_lib.market.providers.errors import KEPT, SourceError
+from llmrl_lib.market.providers.errors import SourceError
 from llmrl_lib.market.reading import read_table
 from llmrl_lib.market.tables import TABLES
 
@@ -27,17 +30,11 @@ def alone_in(folder: Path) -> Iterator[None]:
     """Keeps other fetches out of ``folder``, which is made if need be, until the block ends.
 
     Raises SourceError, naming process and host, while another one is at work there. The system lets go of the lock when
-    its process ends, however it ends; the file that stays behind is never in the way.
+    its process ends, however it ends; a file that a killed one leaves is never in the way. A folder that was made for a
+    block that wrote nothing does not stay.
     """
-    with full_disk_said(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise SourceError(f"{holder} is fetching into {folder}; wait for its end, or stop it", fatal=True) from None
+    made = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
+    with _lock_of(folder) as file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
@@ -45,6 +42,33 @@ def alone_in(folder: Path) -> Iterator[None]:
             yield
         finally:
             shutil.rmtree(folder / _STAGE, ignore_errors=True)
+            (folder / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # something is in it
+                for place in made:
+                    place.rmdir()
+
+
+@contextmanager
+def _lock_of(folder: Path) -> Iterator[TextIO]:
+    """The file of the lock, held; another process may have removed it between its opening and its locking."""
+    path = folder / LOCK
+    while True:
+        with full_disk_said(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise SourceError(f"{holder} is fetching into {folder}; wait for its end, or stop it", True) from None
+            if path.is_file() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield file
+                return
 
 
 def put_table(folder: Path, table: str, ticker: str | None, frame: pd.DataFrame) -> None:
@@ -92,4 +116,4 @@ def full_disk_said(path: Path) -> Iterator[None]:
             what = f"the disk is full while writing {path}, which stays as it was; free some space"
         else:
             what = f"{path} cannot be written ({error.strerror or error}), and stays as it was"
-        raise SourceError(f"{what}: {KEPT}", fatal=True) from error
+        raise SourceError(what, fatal=True) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from llmrl_lib.strategy.review.answers import Sheet, read_sheet
+from llmrl_lib.strategy.review.packet import file_name
 from llmrl_lib.strategy.review.rubric import DIMENSIONS
 from llmrl_lib.strategy.review.study import ReviewError, Study
 
@@ -43,8 +44,9 @@ class Collected:
 def collect(study: Study, files: Iterable[str | Path], simulated: bool = False) -> Collected:
     """All files that hold whole sets of answers to `study`, as a table; the others are named with the reason.
 
-    A second copy of a file is left out; two different files of one reviewer are both refused, because nobody can say which
-    one counts. Files of simulated reviewers are taken with `simulated` alone, and then no others.
+    Of copies the one stays that is called as the packet calls it; two different files of one reviewer are both refused,
+    because nobody can say which one counts. Files of simulated reviewers are taken with `simulated` alone, and then no
+    others.
     """
     sheets: dict[str, Sheet] = {}
     refused = []
@@ -53,7 +55,7 @@ def collect(study: Study, files: Iterable[str | Path], simulated: bool = False) 
             sheets[str(path)] = _of_kind(read_sheet(study, path), simulated)
         except ReviewError as error:
             refused.append(Refused(str(path), str(error)))
-    for name, own in _by_reviewer(sheets).items():
+    for name, own in _by_reviewer(study, sheets).items():
         first = sheets[own[0]]
         for file in own[1:] if all(sheets[other] == first for other in own) else own:
             others = ", ".join(Path(other).name for other in own if other != file)
@@ -104,8 +106,15 @@ def _of_kind(sheet: Sheet, simulated: bool) -> Sheet:
     return sheet
 
 
-def _by_reviewer(sheets: dict[str, Sheet]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+def _by_reviewer(study: Study, sheets: dict[str, Sheet]) -> dict[str, list[str]]:
+    """The files of each reviewer, the plainest name first."""
+    found: dict[str, list[tuple[tuple[int, int, str], str]]] = {}
     for file, sheet in sheets.items():
-        found.setdefault(sheet.reviewer, []).append(file)
-    return found
+        found.setdefault(sheet.reviewer, []).append((_plainness(Path(file).stem, study, sheet.reviewer), file))
+    return {name: [file for _, file in sorted(own)] for name, own in found.items()}
+
+
+def _plainness(stem: str, study: Study, reviewer: str) -> tuple[int, int, str]:
+    """Where a file's name stands among those of copies: that of the packet, then the label alone, then the shortest."""
+    plain = (Path(file_name(study, reviewer)).stem, reviewer)
+    return plain.index(stem) if stem in plain else len(plain), len(stem), stem

@@ -180,15 +180,15 @@
     page.append(element("h2", { id: "said", tabindex: -1 }, "The strategy that was advised"),
       element("div", { class: "said" },
         element("p", { class: "verdict" }, element("strong", {}, said.side), `, confidence ${words[said.confidence]}. You said ${side}.`),
-        element("h3", {}, "Rationale"), element("p", { id: "rationale-text" }, said.rationale),
+        element("h3", {}, "Rationale"), element("p", { id: "rationale-text" }, plain(said.rationale)),
         ...(said.findings.length ? [element("h3", {}, "By group"), element("ul", {}, ...said.findings.map(([group, finding, reading]) =>
-          element("li", {}, `${group}: ${finding} (${reading})`)))] : []),
+          element("li", {}, `${group}: ${plain(finding)} (${reading})`)))] : []),
         ...(said.factors.length ? [element("h3", {}, "What it took from the headlines"), element("ul", {}, ...said.factors.map(
-          ([factor, sentiment, impact]) => element("li", {}, `${factor} (sentiment ${sentiment > 0 ? "+" : ""}${sentiment}, impact ${impact} of 3)`)))] : []),
+          ([factor, sentiment, impact]) => element("li", {}, `${plain(factor)} (sentiment ${sentiment > 0 ? "+" : ""}${sentiment}, impact ${impact} of 3)`)))] : []),
         said.evidence.length ? table("What it read out", ["figure", "read as", "value"], said.evidence.map(([name, value, reading]) =>
-          row([element("code", {}, name)], reading, value))) : null,
+          row([named(name, true)], reading, value))) : null,
         said.weights.length ? table("What decided, by weight", ["figure", "1 to 10"], said.weights.map(([name, weight]) =>
-          row([element("code", {}, name)], weight))) : null),
+          row([named(name)], weight))) : null),
       element("h2", {}, "Your rating of the reasoning"),
       element("p", { class: "note" }, "Of the reasoning, not of whether you agree with its side. 1 is poor, 2 average, 3 good."),
       element("form", { submit: next, input: note, novalidate: true },
@@ -217,7 +217,7 @@
   }
 
   function end() {
-    const text = exported(), name = `review-${packet.study}-${packet.reviewer}.json`;
+    const text = exported(), name = packet.file;
     const box = element("textarea", { id: "file", readonly: true }, text);
     page.append(heading("Thank you", "All cases are answered"),
       element("p", {}, "Save your answers as a file and send it to whoever gave you this questionnaire."),
@@ -262,10 +262,20 @@
   }
 
   function figures({ title, rows, missing }) {
-    const made = table(title, null, rows.map(([name, meaning, value]) =>
-      row([`${meaning} `, element("code", {}, name)], value)));
-    if (missing.length) made.querySelector("tbody").append(element("tr", {}, element("td", { colspan: 2, class: "note" }, `not available: ${missing.join(", ")}`)));
+    const made = table(title, null, rows.map(([, meaning, value]) => row([meaning], value)));
+    if (missing.length) made.querySelector("tbody").append(element("tr", {}, element("td", { colspan: 2, class: "note" }, `Not available: ${missing.map((name) => named(name)).join("; ")}.`)));
     return made;
+  }
+
+  /* Figures are called by what they are, in the model's words too: a field's name (rsi_14) tells a reader nothing. */
+
+  function named(name, unit = false) {
+    const label = Object.prototype.hasOwnProperty.call(packet.labels, name) ? packet.labels[name] : null;
+    return label ? `${label[0]}${unit === true && label[1] ? ` (${label[1]})` : ""}` : name;
+  }
+
+  function plain(text) {
+    return text.replace(/[a-z0-9]+(_[a-z0-9]+)+/g, (name) => (named(name) === name ? name : `"${named(name)}"`));
   }
 
   function headlines({ lines, of }) {

@@ -18,6 +18,7 @@ from typing import Any
 
 from llmrl_lib.strategy.review.curtain import drawn
 from llmrl_lib.strategy.review.rubric import BACKGROUNDS, CONFIDENCES, LONGEST_COMMENT, MOST_YEARS, RUBRIC, SIDES
+from llmrl_lib.strategy.review.showing import labels
 from llmrl_lib.strategy.review.study import ReviewError, Sent, Study, order_of
 
 REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,39}")
@@ -69,16 +70,23 @@ def packet(study: Study, reviewer: str) -> Packet:
         "format": FORMAT,
         "study": study.id,
         "reviewer": reviewer,
+        "file": file_name(study, reviewer),
         "cases": found,
         "sides": list(SIDES),
         "confidences": [[value, word] for value, word in CONFIDENCES.items()],
         "rubric": [{"name": one.name, "asked": one.asked, "words": list(one.words)} for one in RUBRIC],
         "backgrounds": [[name, told] for name, told in BACKGROUNDS.items()],
+        "labels": {name: list(label) for name, label in labels().items()},
         "longest": LONGEST_COMMENT,
         "years": MOST_YEARS,
     }
     digest = hashlib.sha256(canonical(data).encode()).hexdigest()
     return Packet(reviewer, order, digest, data)
+
+
+def file_name(study: Study, reviewer: str) -> str:
+    """What the file of a reviewer's answers is called when the packet saves it."""
+    return f"review-{study.id}-{reviewer}.json"
 
 
 def sent_to(study: Study, reviewer: str) -> Sent:

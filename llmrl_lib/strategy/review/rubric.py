@@ -27,8 +27,10 @@ RUBRIC = (
     Dimension("safety", "Safety", "Trade safety (risk awareness)", ("Ignored", "Mentioned", "Addressed")),
 )
 DIMENSIONS = tuple(one.name for one in RUBRIC)
-BACKGROUNDS = {
+OTHER = "other"
+BACKGROUNDS = {  # of the paper, and who is none of these: reported apart, so that no group's mean is that of others
     "professional": "senior finance professional",
     "retail": "retail trader",
     "inactive": "in the industry, not actively trading",
+    OTHER: "none of these",
 }

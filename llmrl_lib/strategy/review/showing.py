@@ -46,6 +46,15 @@ GROUP_TITLES = {
 OTHER = "Other figures"
 
 
+def labels() -> dict[str, tuple[str, str]]:
+    """What every figure that may be shown is called for a reader, and its unit (blank for a ratio), by field."""
+    return {
+        name: (package_meanings()[name], _unit(name))
+        for name, field in FIELDS.items()
+        if field.unit not in NOT_SHOWN and name in package_meanings()
+    }
+
+
 def also_read(strategies: Iterable[Strategy]) -> tuple[str, ...]:
     """Fields that some strategy reads out or weighs and that every case shows for that reason, in the order of FIELDS.
 
@@ -108,13 +117,17 @@ def _group(title: str, fields: Iterable[str], features: Features) -> dict[str, A
     close = features["close"].value
     rows, missing = [], []
     for name in fields:
-        text, unit = shown(features[name], close), FIELDS[name].unit
+        text = shown(features[name], close)
         if text is None:
             missing.append(name)
             continue
-        priced = "% of the close" if unit == _PRICE else "" if unit == "ratio" else unit
-        rows.append([name, package_meanings().get(name, name), f"{text} {priced}".strip()])
+        rows.append([name, package_meanings().get(name, name), f"{text} {_unit(name)}".strip()])
     return {"title": title, "rows": rows, "missing": missing}
+
+
+def _unit(name: str) -> str:
+    unit = FIELDS[name].unit
+    return "% of the close" if unit == _PRICE else "" if unit == "ratio" else unit
 
 
 def _headlines(features: Features, closes: pd.Series, names: Mapping[str, Names]) -> dict[str, Any]:

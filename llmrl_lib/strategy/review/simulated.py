@@ -13,7 +13,7 @@ import numpy as np
 
 from llmrl_lib.strategy.review.answers import Answer, Sheet
 from llmrl_lib.strategy.review.packet import sent_to
-from llmrl_lib.strategy.review.rubric import BACKGROUNDS, DIMENSIONS, SIDES
+from llmrl_lib.strategy.review.rubric import BACKGROUNDS, DIMENSIONS, OTHER, SIDES
 from llmrl_lib.strategy.review.study import HUMAN, MODEL, SHUFFLED, Study
 
 LABEL = "S"  # of a simulated reviewer, before its number
@@ -63,7 +63,7 @@ def simulated_sheets(
 
     Raises ValueError where biases and qualities put a latent score outside of 1 to 3: its expectation would not be known.
     """
-    groups = list(BACKGROUNDS)
+    groups = [name for name in BACKGROUNDS if name != OTHER]
     made = []
     for number, one in enumerate(traits, start=1):
         source = np.random.default_rng([seed, _REVIEWERS, number])

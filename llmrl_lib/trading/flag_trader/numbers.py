@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmrl_lib.settings import FlagTraderSettings
+from llmrl_lib.settings import FlagTraderSettings, settings_or_default
 from llmrl_lib.trading.flag_trader import ppo
 from llmrl_lib.trading.flag_trader.accounts import Accounts
 from llmrl_lib.trading.flag_trader.text import Market, account_words, markets
@@ -87,7 +87,7 @@ def train_on_numbers(
 
     Raises what `train_flag_trader` raises of bars and settings, and FloatingPointError where weights become no numbers.
     """
-    settings, started = settings or FlagTraderSettings(), time.perf_counter()
+    settings, started = settings_or_default(settings, FlagTraderSettings), time.perf_counter()
     train, test = markets(problem.train_bars, problem.test_bars, settings, problem.told)
     tables = standardised(train, test)
     lane = _Lane(train, test, np.arange(train.rows), np.arange(test.rows))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmrl_lib.settings import FlagTraderSettings
+from llmrl_lib.settings import FlagTraderSettings, settings_or_default
 from llmrl_lib.trading.flag_trader import ppo
 from llmrl_lib.trading.flag_trader.backbone import Backbone
 from llmrl_lib.trading.flag_trader.training import FlagProblem, FlagTraining, laid_out, one_thread, policy_on
@@ -27,7 +27,7 @@ def prompt_flag_trader(
 
     Raises what `train_flag_trader` raises, and UnknownModelError where two of the words begin with the same token.
     """
-    settings, place, started = settings or FlagTraderSettings(), device_of(device), time.perf_counter()
+    settings, place, started = settings_or_default(settings, FlagTraderSettings), device_of(device), time.perf_counter()
     _, lanes, texts = laid_out({"": problem}, [0], settings)
     with one_thread(place):
         backbone = Backbone(settings, place)

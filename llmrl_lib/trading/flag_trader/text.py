@@ -176,6 +176,8 @@ def _notes_at(bars: pd.DataFrame, notes: pd.Series | None) -> list[str]:
 
 def _check_notes(notes: pd.Series, days: pd.Index) -> None:
     """Raises ValueError for notes that would not be shown, or twice."""
+    if not isinstance(notes, pd.Series):
+        raise ValueError(f"notes is a {type(notes).__name__}; give a pandas Series of texts indexed by date")
     if not isinstance(notes.index, pd.DatetimeIndex):
         raise ValueError(f"the notes are indexed by {type(notes.index).__name__}; index them by date (DatetimeIndex)")
     if notes.index.has_duplicates:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmrl_lib.settings import FlagTraderSettings, to_table
+from llmrl_lib.settings import FlagTraderSettings, settings_or_default, to_table
 from llmrl_lib.trading.flag_trader.activations import Tokens, activations, tokenised
 from llmrl_lib.trading.flag_trader.backbone import Backbone
 from llmrl_lib.trading.flag_trader.learner import Group, Lane
@@ -94,7 +94,7 @@ def train_flag_runs(
     """
     if isinstance(seeds, int):
         raise ValueError(f"seeds is {seeds}; give the seeds themselves, e.g. range({seeds})")
-    settings, seeds = settings or FlagTraderSettings(), [int(seed) for seed in seeds]
+    settings, seeds = settings_or_default(settings, FlagTraderSettings), [int(seed) for seed in seeds]
     if len(set(seeds)) != len(seeds) or not seeds:
         raise ValueError(f"seeds are {seeds}; give at least one, each once")
     place = device_of(device)

@@ -1,6 +1,6 @@
 """One profile on one ticker, by processes of this machine and by as many Dask workers: seconds, and whether bytes differ.
 
-    python benchmarks/clusters.py [--profile quick] [--ticker ORVN] [--workers 2] [--out benchmarks/clusters.json]
+    python benchmarks/clusters.py [--profile quick] [--ticker ORVN] [--workers 2] [--note TEXT] [--out FILE]
 
 Both runs train every arm of the profile from nothing, without notebooks, one after the other. The workers are processes of
 their own with one thread each; their start, and that of the scheduler, is timed apart. A third run has one of its workers
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--ticker", default="ORVN")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "clusters.json")
+    parser.add_argument("--note", default="", help="what a reader of the figures should know")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         rows = measure(Path(place), given.profile, given.ticker, given.workers)
@@ -45,6 +46,7 @@ def main() -> None:
         "commit": subprocess.run(
             ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty=+"], capture_output=True, text=True
         ).stdout.strip(),
+        "note": given.note,
         "runs": rows,
     }
     given.out.write_text(json.dumps(about, indent=2) + "\n")

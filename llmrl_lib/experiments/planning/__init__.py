@@ -1,0 +1,7 @@
+"""What a run will take, before it starts: calls, tokens, dollars, hours and disk; nothing is asked and nothing trained."""
+
+from llmrl_lib.experiments.planning.calibration import Calibration, calibrate
+from llmrl_lib.experiments.planning.speeds import Speeds, load_speeds
+from llmrl_lib.experiments.planning.study import Plan, Study, plan_study
+
+__all__ = ["Calibration", "Plan", "Speeds", "Study", "calibrate", "load_speeds", "plan_study"]

@@ -91,7 +91,9 @@ def test_the_facts_of_a_run_are_those_of_its_settings(tmp_path: Path) -> None:
     assert facts["random actions"] == "50% at first, towards 20%"
     assert facts["time constant of their decline"] == "300 steps"
     assert facts["previous action repeated"] == "in 30% of all other steps"
-    assert facts.str.len().max() <= 50  # the width of a column in pandas unless told otherwise: or the page would cut it
+    assert (
+        facts.str.len().max() <= 50
+    )  # the width of a column in pandas unless told otherwise: or the page would cut it
     assert facts["test years"] == "1.0"
     assert facts["standard error of an annual Sharpe ratio over them"] == "about 1.0"
 

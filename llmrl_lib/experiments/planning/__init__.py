@@ -2,6 +2,17 @@
 
 from llmrl_lib.experiments.planning.calibration import Calibration, calibrate
 from llmrl_lib.experiments.planning.speeds import Speeds, load_speeds
-from llmrl_lib.experiments.planning.study import Plan, Study, plan_study
+from llmrl_lib.experiments.planning.study import Plan, Study, opened, plan_studies, plan_study, plans_of
 
-__all__ = ["Calibration", "Plan", "Speeds", "Study", "calibrate", "load_speeds", "plan_study"]
+__all__ = [
+    "Calibration",
+    "Plan",
+    "Speeds",
+    "Study",
+    "calibrate",
+    "load_speeds",
+    "opened",
+    "plan_studies",
+    "plan_study",
+    "plans_of",
+]

@@ -40,8 +40,8 @@ def plan_sentence(plan: Plan) -> str:
     share = (longest.cpu_seconds + longest.gpu_seconds) / ((plan.cpu_seconds + plan.gpu_seconds) or 1.0)
     return (
         f"In all {asked if plan.calls else 'nothing to ask'}, {duration(plan.cpu_seconds)} of processors{gpu}, "
-        f"{_size(plan.bytes)} on disk ({_size(plan.most_bytes)} at most meanwhile): about {duration(plan.wall_seconds)} with "
-        f"{plan.slots} process{'es' * (plan.slots != 1)}; most time goes into {longest.name} ({share:.0%})."
+        f"{amount(plan.bytes)} on disk ({amount(plan.most_bytes)} at most meanwhile): about {duration(plan.wall_seconds)} "
+        f"with {plan.slots} process{'es' * (plan.slots != 1)}; most time goes into {longest.name} ({share:.0%})."
     )
 
 
@@ -100,11 +100,12 @@ def _row(stage: Stage, plan: Plan) -> dict[str, str]:
         "USD": ("" if not asked else UNKNOWN if stage.usd is None else f"{stage.usd:,.2f}") if plan.calls else "",
         "CPU time": duration(stage.cpu_seconds) if stage.cpu_seconds else "",
         "GPU time": duration(stage.gpu_seconds) if stage.gpu_seconds else "",
-        "disk": _size(stage.bytes) if stage.bytes else "",
+        "disk": amount(stage.bytes) if stage.bytes else "",
     }
 
 
-def _size(count: float) -> str:
+def amount(count: float) -> str:
+    """Bytes in the unit that suits them."""
     return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"
 
 

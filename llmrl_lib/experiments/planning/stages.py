@@ -74,7 +74,7 @@ def stages_of(setting: Setting) -> tuple[list[Stage], list[Phase]]:
     if together:
         stage = _gpu_stage(setting, together)
         stages.append(stage)
-        phases.append(Phase("learned arms on a GPU", stage.gpu_seconds))
+        phases.append(Phase("learned arms on a GPU", stage.gpu_seconds, sum(_checkpoints(setting, together))))
     for stage, phase in _telling(setting):
         stages.append(stage)
         phases.append(phase)
@@ -83,16 +83,18 @@ def stages_of(setting: Setting) -> tuple[list[Stage], list[Phase]]:
 
 def _phase(setting: Setting, name: str, jobs: Sequence[Job], arms: Sequence[str]) -> Phase:
     """How long the jobs take, and the checkpoints of those arms that can be at work at once."""
-    sizes = sorted(
-        (
-            checkpoint_bytes(arm, setting.rows[ticker], setting.profile)
-            for arm in arms
-            for ticker, copy in setting.planned
-            if setting.left(ticker, copy, arm)
-        ),
-        reverse=True,
-    )
+    sizes = sorted(_checkpoints(setting, arms), reverse=True)
     return Phase(name, makespan(jobs, setting.slots, setting.cores), sum(sizes[: setting.slots]))
+
+
+def _checkpoints(setting: Setting, arms: Sequence[str]) -> list[float]:
+    """Bytes of the checkpoints of each arm that is left."""
+    return [
+        checkpoint_bytes(arm, setting.rows[ticker], setting.profile)
+        for arm in arms
+        for ticker, copy in setting.planned
+        if setting.left(ticker, copy, arm)
+    ]
 
 
 # Asking

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
 from llmrl_lib.experiments.adviser import Adviser
-from llmrl_lib.experiments.arms import CLASSICAL, MANIFEST, load_arm
+from llmrl_lib.experiments.arms import CLASSICAL, MANIFEST, RUN, load_arm
 from llmrl_lib.experiments.flag_arms import FLAG_ARMS
 from llmrl_lib.experiments.folders import ExperimentError, explain
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY
@@ -26,7 +26,7 @@ from llmrl_lib.experiments.planning.questions import Task, audit_task, tasks_of
 from llmrl_lib.experiments.planning.speeds import Speeds, load_speeds
 from llmrl_lib.experiments.planning.stages import Phase, Stage, stages_of
 from llmrl_lib.experiments.planning.training import Rows, kind_of, trained_seconds
-from llmrl_lib.experiments.runs import RUN, refuse_foreign, refuse_other_run
+from llmrl_lib.experiments.runs import refuse_foreign, refuse_other_run
 from llmrl_lib.experiments.suite import RUN_NOTEBOOKS, TICKER_NOTEBOOKS, _refuse_unknown
 from llmrl_lib.language.chat import Chat
 from llmrl_lib.language.prices import Price, load_prices
@@ -117,11 +117,17 @@ class Setting:
     price: Price | None
     speeds: Speeds
     kinds: Mapping[str, float]  # by kind of arm, where the run folder tells: seconds, of the recorded ones
-    scale: float = 1.0  # of all other seconds of a processor
+    unusable: tuple[str, ...] = ()  # a sentence for each ticker that is left out
+    calibration: Calibration | None = None
 
     @property
     def profile(self) -> Profile:
         return self.study.profile
+
+    @property
+    def scale(self) -> float:
+        """Of all seconds of a processor that the run folder does not tell."""
+        return self.calibration.factor if self.calibration else 1.0
 
     @property
     def jobs(self) -> int:
@@ -143,8 +149,18 @@ class Setting:
     @cached_property
     def asked_like(self) -> list[str]:
         """For each planned ticker one whose questions were made."""
-        made = self.names[:SAMPLE]
+        made = list(dict.fromkeys(self.names))[:SAMPLE]
         return [made[place % len(made)] for place in range(len(self.planned))] if made else []
+
+    def counting(self, count: int) -> Setting:
+        """The same with so many tickers, shaped like these in turn; 0: these."""
+        tickers = list(self.rows)
+        return replace(
+            self,
+            planned=tuple(
+                (tickers[place % len(tickers)], place // len(tickers)) for place in range(count or len(tickers))
+            ),
+        )
 
     def left(self, ticker: str, copy: int, arm: str) -> bool:
         """Whether an arm is still to be made."""
@@ -159,13 +175,28 @@ def plan_study(study: Study, calibrated: bool = False, speeds: Speeds | None = N
 
     Raises what `run_suite` raises before any work begins, and ValueError for a plan that cannot be.
     """
-    setting, unusable = opened(study, speeds or load_speeds())
-    calibration = None
+    return plan_studies(study, (study.count,), calibrated, speeds)[0]
+
+
+def plan_studies(
+    study: Study, counts: Sequence[int], calibrated: bool = False, speeds: Speeds | None = None
+) -> list[Plan]:
+    """A plan for each of `counts` of tickers, 0 being those there are; questions are made once. Raises as `plan_study`."""
+    setting = opened(study, speeds or load_speeds())
     if calibrated:
         ticker = setting.planned[0][0]
         train, test = setting.dataset.train_bars(ticker), setting.dataset.test_bars(ticker)
         calibration = calibrate(train, test, study.profile.tdqn, setting.speeds)
-        setting = replace(setting, scale=calibration.factor)
+        setting = replace(setting, calibration=calibration)
+    return plans_of(setting, counts)
+
+
+def plans_of(setting: Setting, counts: Sequence[int]) -> list[Plan]:
+    """Plans of an opened study for so many tickers each."""
+    return [_plan(setting.counting(count)) for count in counts]
+
+
+def _plan(setting: Setting) -> Plan:
     stages, phases = stages_of(setting)
     return Plan(
         tuple(stages),
@@ -175,13 +206,13 @@ def plan_study(study: Study, calibrated: bool = False, speeds: Speeds | None = N
         model=str(setting.chat.identity.get("model", "")),
         price="" if setting.price is None else setting.price.source or "a row of the user's",
         counted=hasattr(setting.chat, "prompt_tokens"),
-        speeds=_told_speeds(setting, calibration),
-        notes=(*unusable, *_notes(setting)),
+        speeds=_told_speeds(setting),
+        notes=(*setting.unusable, *_notes(setting)),
     )
 
 
-def opened(study: Study, speeds: Speeds) -> tuple[Setting, list[str]]:
-    """The study's dataset, run folder, model and questions; and what cannot be trained on."""
+def opened(study: Study, speeds: Speeds) -> Setting:
+    """The study's dataset, run folder, model and questions. Raises as `plan_study`."""
     dataset, profile = load_dataset(study.dataset), study.profile
     tickers = _chosen(dataset, study.tickers)
     if study.count < 0 or study.machines < 1:
@@ -200,8 +231,7 @@ def opened(study: Study, speeds: Speeds) -> tuple[Setting, list[str]]:
     sound = [ticker for ticker in tickers if ticker in rows]
     if not sound:
         raise ExperimentError(f"no ticker can be trained on: {' '.join(unusable)}")
-    planned = [(sound[place % len(sound)], place // len(sound)) for place in range(study.count or len(sound))]
-    sample = list(dict.fromkeys(ticker for ticker, _ in planned))[:SAMPLE]
+    sample = sound[: min(SAMPLE, study.count or SAMPLE)]
     finished = _finished(out, sound, arms)
     with _store(out) as folder:
         tasks = tasks_of(dataset, sample, profile, study.adviser, chat, folder, speeds)
@@ -212,13 +242,12 @@ def opened(study: Study, speeds: Speeds) -> tuple[Setting, list[str]]:
     ).find(chat.identity.get("model", ""), chat.identity.get("server", ""), datetime.now(UTC).date())
     whole = {ticker for ticker in sound if all((ticker, arm) in finished for arm in arms)}
     told = {ticker for ticker in whole if out and _notebooks(out / "notebooks" / ticker, TICKER_NOTEBOOKS)}
-    run_told = len(told) == len(planned) and out is not None and _notebooks(out / "notebooks", RUN_NOTEBOOKS)
-    return (
-        Setting(
-            study, dataset, tuple(planned), rows, arms, frozenset(finished), frozenset(told), run_told, chat, tuple(tasks),
-            audits, price, speeds, _measured(out, finished, rows, profile, speeds),
-        ),
-        unusable,
+    run_told = len(told) == len(sound) and out is not None and _notebooks(out / "notebooks", RUN_NOTEBOOKS)
+    kinds = _measured(out, finished, rows, profile, speeds)
+    planned = tuple((ticker, 0) for ticker in sound)
+    return Setting(
+        study, dataset, planned, rows, arms, frozenset(finished), frozenset(told), run_told, chat, tuple(tasks), audits,
+        price, speeds, kinds, tuple(unusable),
     )  # fmt: skip
 
 
@@ -279,10 +308,10 @@ def _store(out: Path | None) -> Iterator[Path]:
         yield Path(empty) / STRATEGIES
 
 
-def _told_speeds(setting: Setting, calibration: Calibration | None) -> str:
+def _told_speeds(setting: Setting) -> str:
     figures = setting.speeds.figures["tdqn_fixed_ms"]
     told = f"recorded on {figures.machine}, {setting.speeds.dates}"
-    if calibration:
+    if calibration := setting.calibration:
         told += (
             f", times {calibration.factor:.2f}: {calibration.milliseconds:.2f} ms a learning step were measured here, "
             f"{calibration.recorded:.2f} are recorded"
@@ -308,7 +337,8 @@ def _gpu_note(setting: Setting) -> str:
         setting.left(ticker, copy, arm) for arm in setting.arms if arm in LEARNED for ticker, copy in setting.planned
     )
     runs = learned * len(setting.profile.seeds)
-    memory, device = runs * setting.speeds["gpu_run_mib"] / 1024, setting.speeds.figures["gpu_run_mib"].machine
+    memory = runs * setting.speeds["gpu_run_mib"] / 1024
+    device = setting.speeds.figures["gpu_run_mib"].machine.split(";")[0]
     told = f"GPU time is that of one {device}; FLAG-Trader's arms are counted on processors all the same."
     told += f" The group of {runs:,} runs needs about {memory:,.0f} GiB of its memory"
     if memory <= setting.speeds["gpu_memory_gib"]:

@@ -1,6 +1,6 @@
 """How far `llmrl plan` is from what runs then took, and the figures that plans are made from.
 
-    python benchmarks/plan.py compare RUN [--profile FILE] [--jobs 2] [--note TEXT] [--out benchmarks/plan.json]
+    python benchmarks/plan.py compare RUN [--profile FILE] [--jobs 2] [--only NAMES] [--note TEXT] [--out benchmarks/plan.json]
     python benchmarks/plan.py record-training
     python benchmarks/plan.py record-run RUN
 
@@ -61,6 +61,9 @@ def main() -> None:
     comparing.add_argument("run", type=Path)
     comparing.add_argument("--profile", default="", help="file of the run's profile, where it is none of the package's")
     comparing.add_argument("--jobs", type=int, default=2)
+    comparing.add_argument(
+        "--only", default="", help="beginnings of figures, where parts of the run are not there any more"
+    )
     comparing.add_argument("--note", default="", help="how the run was made")
     comparing.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "plan.json")
     verbs.add_parser("record-training")
@@ -69,7 +72,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.verb == "compare":
-        found = compare(open_run(given.run), given.profile, given.jobs) | {"note": given.note}
+        found = compare(open_run(given.run), given.profile, given.jobs, tuple(given.only.split(","))) | {
+            "note": given.note
+        }
         report = json.loads(given.out.read_text("utf-8")) if given.out.is_file() else {}
         report[given.run.name] = found
         given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -83,7 +88,7 @@ def main() -> None:
 # Comparing
 
 
-def compare(run: Run, profile: str, jobs: int) -> dict[str, Any]:
+def compare(run: Run, profile: str, jobs: int, only: tuple[str, ...]) -> dict[str, Any]:
     """Planned, taken and planned / taken - 1 of everything that the run's folder tells."""
     chosen = load_profile(profile or run.profile)
     chosen = replace(chosen, arms=tuple(arm for arm in chosen.arms if arm in run.arms(run.tickers[0])))
@@ -93,7 +98,7 @@ def compare(run: Run, profile: str, jobs: int) -> dict[str, Any]:
     rows = {
         name: {"planned": round(planned[name], 1), "taken": round(value, 1), "off": round(planned[name] / value - 1, 3)}
         for name, value in made.items()
-        if value and name in planned
+        if value and name in planned and name.startswith(only)
     }
     return {
         "tickers": len(run.tickers),

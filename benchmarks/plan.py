@@ -1,6 +1,6 @@
 """How far `llmrl plan` is from what runs then took, and the figures that plans are made from.
 
-    python benchmarks/plan.py compare RUN [--profile FILE] [--jobs 2] [--only NAMES] [--note TEXT] [--out benchmarks/plan.json]
+    python benchmarks/plan.py compare RUN [--profile FILE] [--jobs 2] [--only NAMES] [--note TEXT] [--out FILE]
     python benchmarks/plan.py record-training
     python benchmarks/plan.py record-run RUN
 

@@ -10,6 +10,7 @@ import pytest
 from chat_server import ChatServer
 from typer.testing import CliRunner
 
+from llmrl_lib.book.planning import speeds_page
 from llmrl_lib.cli import app
 from llmrl_lib.experiments import ExperimentError, open_run, run_suite
 from llmrl_lib.experiments.adviser import Adviser
@@ -189,7 +190,8 @@ def test_more_tickers_are_counted_like_those_there_are() -> None:
 
 def test_learned_arms_on_a_gpu_are_one_group() -> None:
     adviser, speeds = Adviser("a", "http://127.0.0.1:9/v1"), load_speeds()
-    plan = plan_study(Study(EMBEDDED, ["ORVN"], load_profile("paper"), 2, adviser, gpu=True, count=500))
+    paper = replace(load_profile("paper"), prompts=(), guide="p0")
+    plan = plan_study(Study(EMBEDDED, ["ORVN"], paper, 2, adviser, gpu=True, count=500))
     group = stage(plan, "TDQN arms on a GPU")
     assert plan.gpu_seconds == pytest.approx(group.steps / speeds["gpu_steps_per_s"])
     assert any("more than it has: give at most" in note for note in plan.notes)
@@ -253,6 +255,13 @@ def test_every_figure_says_where_it_is_from() -> None:
     for figure in load_speeds().figures.values():
         assert figure.value > 0, figure.name
         assert all((figure.what, figure.machine, figure.date, figure.command)), figure.name
+
+
+def test_the_book_shows_the_recorded_speeds_and_includes_the_tables() -> None:
+    page, shown = (ROOT / "book" / "plan.md").read_text("utf-8"), speeds_page()
+    assert "{include} _generated/plan.md" in page
+    assert "{include} _generated/speeds.md" in page
+    assert all(f"| `{name}` |" in shown for name in load_speeds().figures)
 
 
 @pytest.mark.parametrize(

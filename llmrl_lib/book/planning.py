@@ -10,7 +10,7 @@ from pathlib import Path
 from llmrl_lib.book.markdown import table
 from llmrl_lib.experiments import Run
 from llmrl_lib.experiments.adviser import Adviser
-from llmrl_lib.experiments.planning import Plan, Study, load_speeds, opened, plan_studies, plans_of
+from llmrl_lib.experiments.planning import Figure, Plan, Study, load_speeds, opened, plan_studies, plans_of
 from llmrl_lib.experiments.planning.report import UNKNOWN, amount, duration, plan_table
 from llmrl_lib.settings import load_profile
 
@@ -25,20 +25,15 @@ def planning_page(run: Run) -> str:
 
 
 def speeds_page() -> str:
-    """Every recorded figure with its unit, machine, date and command; Markdown."""
-    rows = [
-        (
-            f"`{figure.name}`",
-            f"{figure.value:,g}",
-            figure.unit,
-            figure.what,
-            figure.machine,
-            figure.date,
-            f"`{figure.command}`",
-        )
-        for figure in load_speeds().figures.values()
-    ]
-    return table(("figure", "value", "unit", "what", "machine", "recorded", "by"), rows)
+    """Every recorded figure, below the machine, date and command of its recording; Markdown."""
+    recordings: dict[tuple[str, str, str], list[Figure]] = {}
+    for figure in load_speeds().figures.values():
+        recordings.setdefault((figure.machine, figure.date, figure.command), []).append(figure)
+    parts = []
+    for (machine, date, command), figures in recordings.items():
+        rows = [(f"`{one.name}`", f"{one.value:,g}", one.unit, one.what) for one in figures]
+        parts.append(f"{machine}, {date}: `{command}`\n\n{table(('figure', 'value', 'unit', 'what'), rows)}")
+    return "\n".join(parts)
 
 
 @cache

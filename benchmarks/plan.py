@@ -7,7 +7,7 @@
 `compare` plans a finished run anew at recorded speeds, as if nothing of it were there, and sets beside it what it took: calls
 and tokens of its stores, seconds of its manifests, steps of its figures, bytes of its files, and, for a run that was made in
 one go, seconds from its start (its lock) to its last notebook, and to its book where that was built at once.
-`record-training` measures, on one thread, steps of networks of several sizes, evaluations, copies, FLAG-Trader and PPO on the
+`record-training` measures, on one thread and in processor time, steps of networks of several sizes, evaluations, copies, FLAG-Trader and PPO on the
 embedded market; `record-run` reads what Nano's batches took from the stores of a run, and notebooks from the times of their
 files, in a run with two processes. Both print figures of `llmrl_lib/experiments/planning/speeds.toml`.
 """
@@ -221,13 +221,13 @@ def flag_trader() -> dict[str, float]:
     for fields in (usual.fields, FlagTraderSettings().fields):
         settings = replace(usual, fields=fields)
         _, lanes, texts = laid_out({"": problem}, [0, 1], settings)
-        started = time.perf_counter()
+        started = time.process_time()
         backbone = Backbone(settings, torch.device("cpu"))
-        found["flag_start_s"] = time.perf_counter() - started
+        found["flag_start_s"] = time.process_time() - started
         tokens = tokenised(backbone, texts, settings)
-        started = time.perf_counter()
+        started = time.process_time()
         cache = activations(backbone, tokens, torch.float32)
-        reading = 1e3 * (time.perf_counter() - started) / len(texts)
+        reading = 1e3 * (time.process_time() - started) / len(texts)
         group = FlagGroup(lanes, [0, 1], settings, backbone, CachedPolicy(cache, backbone))
         group._due.clear()
         decision = _median(group.advance, 4) / (2 * settings.rollout)
@@ -247,9 +247,9 @@ def numbers() -> dict[str, float]:
 
     def seconds(steps: int, days: int) -> float:
         problem = FlagProblem(data.train_bars("ORVN").iloc[-230:], data.test_bars("ORVN").iloc[:days])
-        started = time.perf_counter()
+        started = time.process_time()
         train_on_numbers(problem, [0], replace(settings, steps=steps))
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     first, short, long, longer = seconds(40, 130), seconds(40, 130), seconds(800, 130), seconds(40, 500)
     return {
@@ -301,12 +301,12 @@ def _evaluated(group: Group) -> None:
 
 
 def _median(call: Any, times: int) -> float:
-    """Milliseconds of a call, the median of several."""
+    """Milliseconds of processor time of a call, the median of several."""
     found = []
     for _ in range(times):
-        started = time.perf_counter()
+        started = time.process_time()
         call()
-        found.append(1e3 * (time.perf_counter() - started))
+        found.append(1e3 * (time.process_time() - started))
     return float(np.median(found))
 
 

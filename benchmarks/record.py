@@ -12,10 +12,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from llmrl_lib.evidence.audit import write_audit
 from llmrl_lib.experiments import open_run
 from llmrl_lib.experiments.auditing import audit
 from llmrl_lib.experiments.comparisons import RECORDED, every_comparison
+from llmrl_lib.experiments.flag_tables import compared
 from llmrl_lib.experiments.folders import write_toml, write_whole
 
 SMALL = ("manifest.json", "settings.toml", "metrics.csv", "performance.csv")
@@ -40,8 +43,9 @@ def main() -> None:
         if "guided" in run.arms(ticker):
             write_audit(audit(run, ticker), place / ticker / "audit.json")
             print(f"{ticker}: audited")
-    table = every_comparison(run)
-    if len(table):
+    tables = [table for table in (every_comparison(run), compared(run)) if len(table)]
+    if tables:
+        table = pd.concat(tables, ignore_index=True).drop_duplicates(["ticker", "arm", "base"])
         write_whole(place / RECORDED, lambda part: part.write_text(table.to_csv(index=False), "utf-8"))
 
 

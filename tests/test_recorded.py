@@ -7,7 +7,7 @@ import pandas as pd
 import tomlkit
 
 from llmrl_lib.book.recorded import recorded_page
-from llmrl_lib.settings import TdqnSettings, to_table
+from llmrl_lib.settings import FlagTraderSettings, TdqnSettings, to_table
 
 SEEDS = 4
 
@@ -23,6 +23,7 @@ def record(folder, sharpe, precision="float32", positions=None) -> None:
         place = folder / "AAPL" / arm
         place.mkdir(parents=True)
         rows = {"seed": range(len(values)), "split": "test", "sharpe_ratio": values, "benchmark_max_drawdown": 0.25}
+        rows |= {"max_drawdown": 0.25}
         pd.DataFrame(rows).to_csv(place / "performance.csv", index=False)
         episodes = [
             {"seed": seed, "episode": episode, "test_sharpe": value + (episode > 25)}
@@ -91,3 +92,39 @@ def test_without_records_there_is_only_what_was_published(tmp_path) -> None:
 def test_the_page_names_no_path_of_this_machine(tmp_path) -> None:
     record(tmp_path / "study", [1.0, 1.2])
     assert str(tmp_path) not in recorded_page(tmp_path)
+
+
+def record_flag(folder, arms: dict[str, list[float]], bars: str = "h") -> None:
+    """A recorded run of FLAG-Trader and what stands beside it, by arm: the test Sharpe ratios of its seeds."""
+    about = {"dataset": "", "profile": "flag", "tickers": ["AAPL"], "dataset_name": "x", "seeds": SEEDS}
+    settings = {"flag_trader": to_table(FlagTraderSettings(backbone="a/b/tiny-model"))}
+    for arm, values in arms.items():
+        place = folder / "AAPL" / arm
+        place.mkdir(parents=True)
+        (folder / "run.toml").write_text(tomlkit.dumps({**about, "tdqn": to_table(TdqnSettings())}), "utf-8")
+        (place / "settings.toml").write_text(tomlkit.dumps(settings), "utf-8")
+        rows = {"seed": range(len(values)), "split": "test", "sharpe_ratio": values, "max_drawdown": 0.25}
+        table = pd.DataFrame(rows).assign(profit_and_loss=50_000.0, annual_volatility=0.2)
+        table.to_csv(place / "performance.csv", index=False)
+        manifest = {"ticker": "AAPL", "arm": arm, "device": "cpu", "commit": "d" * 40, "dataset_hash": bars}
+        (place / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+
+def test_a_flag_trader_run_stands_beside_its_controls_and_agents_of_the_same_bars(tmp_path) -> None:
+    record(tmp_path / "agents", [1.0, 1.2])
+    record_flag(tmp_path / "flag", {"flag_trader": [1.0, 2.0, 3.0, 4.0], "buy_and_hold": [1.0]})
+    page = recorded_page(tmp_path)
+    part = page[page.index("## FLAG-Trader: AAPL") : page.index("## Where the published tables part")]
+    assert "on the backbone tiny-model" in part
+    assert "| AAPL | FLAG-Trader | 4 | 50.0% (0.0%) | 2.50 (1.29) |" in part
+    assert (
+        "| AAPL | buy and hold | +1.50 [-0.55, 3.55] | 0.1 |  |" in part
+    )  # t = 1.5 / (1.29 / 2), three degrees of freedom
+    assert "| AAPL | TDQN, unguided (agents) | 2 | 1.10 (0.14) |" in part
+    assert page.count("## AAPL") == 1  # the agents' own section alone
+
+
+def test_agents_of_other_bars_do_not_stand_beside_flag_trader(tmp_path) -> None:
+    record(tmp_path / "agents", [1.0, 1.2])
+    record_flag(tmp_path / "flag", {"flag_trader": [1.0, 2.0]}, bars="other")
+    assert "Agents of other recorded runs" not in recorded_page(tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from llmrl_lib.book.recorded_flag import flag_section
 from llmrl_lib.evidence.published import REFERENCE_AAPL_RUNS, REPLICATION, RUNS
 from llmrl_lib.evidence.significance import (
     one_sample_t,
@@ -15,6 +16,7 @@ from llmrl_lib.evidence.significance import (
     welch_from_summary,
 )
 from llmrl_lib.experiments import Run, open_run
+from llmrl_lib.experiments.flag_tables import flag_tickers
 
 ARM = "unguided"
 NARROW = "bfloat16"
@@ -23,14 +25,16 @@ NARROW = "bfloat16"
 def recorded_page(folder: Path) -> str:
     """Markdown of the page; `folder` holds recorded runs, see benchmarks/record.py."""
     runs = [open_run(path.parent) for path in sorted(folder.glob("*/run.toml"))]
-    exact = [run for run in runs if run.settings.precision != NARROW]
-    narrow = [run for run in runs if run.settings.precision == NARROW]
+    trained = [run for run in runs if any(ARM in run.arms(ticker) for ticker in run.tickers)]
+    exact = [run for run in trained if run.settings.precision != NARROW]
+    narrow = [run for run in trained if run.settings.precision == NARROW]
     parts = [
         "# Recorded results",
         "Runs of the full protocol that came with the suite. Their settings, figures of every episode and decisions of "
         "every test day are kept under `results/`; the prices they were made from are not ours to publish.",
         *(_replication(run) for run in exact),
         *(_precision(run, other) for run in exact for other in narrow if _same_but_precision(run, other)),
+        *(flag_section(run, exact) for run in runs if flag_tickers(run)),
         _where_published_tables_part(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -39,7 +43,7 @@ def recorded_page(folder: Path) -> str:
 def _replication(run: Run) -> str:
     """One run beside every published figure for its tickers."""
     performance, blocks = run.performance("test"), []
-    for ticker in run.tickers:
+    for ticker in (name for name in run.tickers if ARM in run.arms(name)):
         ours = performance[(performance["ticker"] == ticker) & (performance["arm"] == ARM)]
         held = performance[(performance["ticker"] == ticker) & (performance["arm"] == "buy_and_hold")]
         sharpe, drawdown = ours["sharpe_ratio"], ours["benchmark_max_drawdown"]

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from llmrl_lib.trading.tdqn import Progress
 
 TICKER_NOTEBOOKS = ("01_data", "02_prompting", "03_uncertainty", "05_guided_ddqn")
-RUN_NOTEBOOKS = ("04_expert_review", "06_results", "07_flag_trader")
+RUN_NOTEBOOKS = ("06_results", "07_flag_trader", "04_expert_review")  # the longest first
 MAKING = "strategies "  # a prompt: what a task is called that makes its strategies
 TOGETHER = "learned arms"  # of all tickers, on a GPU
 
@@ -137,15 +137,13 @@ def run_suite(
 def _tell(
     folder: Path, tickers: Sequence[str], failures: Sequence[Failure], jobs: int, display: Display
 ) -> list[Failure]:
-    """Executes the notebooks of the tickers without a failure, then those over all finished tickers."""
+    """Executes the notebooks over all finished tickers and those of the tickers without a failure, the longest first."""
     failed = {failure.ticker for failure in failures}
     whole = [ticker for ticker in tickers if ticker not in failed]
-    tasks = [_notebook_task(folder, name, ticker) for ticker in whole for name in TICKER_NOTEBOOKS]
-    new = list(_work_off(tasks, jobs, display))
+    wanted = [(name, ticker) for ticker in whole for name in TICKER_NOTEBOOKS]
     if open_run(folder).tickers:
-        longest_first = sorted(RUN_NOTEBOOKS, key=lambda name: name != "06_results")
-        new += _work_off([_notebook_task(folder, name, "") for name in longest_first], jobs, display)
-    return new
+        wanted = [(name, "") for name in RUN_NOTEBOOKS] + wanted
+    return list(_work_off([_notebook_task(folder, name, ticker) for name, ticker in wanted], jobs, display))
 
 
 def _unusable(dataset: Dataset, tickers: Sequence[str]) -> list[Failure]:

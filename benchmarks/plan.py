@@ -7,9 +7,10 @@
 `compare` plans a finished run anew at recorded speeds, as if nothing of it were there, and sets beside it what it took: calls
 and tokens of its stores, seconds of its manifests, steps of its figures, bytes of its files, and, for a run that was made in
 one go, seconds from its start (its lock) to its last notebook, and to its book where that was built at once.
-`record-training` measures, on one thread and in processor time, steps of networks of several sizes, evaluations, copies, FLAG-Trader and PPO on the
-embedded market; `record-run` reads what Nano's batches took from the stores of a run, and notebooks from the times of their
-files, in a run with two processes. Both print figures of `llmrl_lib/experiments/planning/speeds.toml`.
+`record-training` measures, on one thread and in processor time, steps of networks of several sizes, evaluations, copies,
+FLAG-Trader and PPO on the embedded market; `record-run` reads what Nano's batches took from the stores of a run, and
+notebooks from the times of their files, in a run with two processes. Both print figures of
+`llmrl_lib/experiments/planning/speeds.toml`.
 """
 
 from __future__ import annotations

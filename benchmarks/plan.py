@@ -215,7 +215,8 @@ def networks() -> dict[str, float]:
 
 def flag_trader() -> dict[str, float]:
     """Rates of FLAG-Trader with texts of three and of nine fields, on 200 training and 100 test days."""
-    data, found = load_dataset(EMBEDDED), {}
+    data = load_dataset(EMBEDDED)
+    found: dict[str, float] = {}
     problem = FlagProblem(data.train_bars("ORVN").iloc[-230:], data.test_bars("ORVN").iloc[:130])
     usual = replace(flag_settings("flag_trader", load_profile("quick")), train_days=0)
     figures = []
@@ -224,7 +225,7 @@ def flag_trader() -> dict[str, float]:
         _, lanes, texts = laid_out({"": problem}, [0, 1], settings)
         started = time.process_time()
         backbone = Backbone(settings, torch.device("cpu"))
-        found["flag_start_s"] = time.process_time() - started
+        found.setdefault("flag_start_s", time.process_time() - started)  # the first time, imports included
         tokens = tokenised(backbone, texts, settings)
         started = time.process_time()
         cache = activations(backbone, tokens, torch.float32)

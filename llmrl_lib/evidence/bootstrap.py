@@ -174,7 +174,7 @@ def _mean_difference(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray,
 
 
 def _influence(returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ratio, and each day's influence on it: z - SR (z^2 - 1) / 2 with z the standardised return; 0 where nothing moved."""
+    """The ratio, and each day's influence on it: z - SR (z^2 - 1) / 2, z the standardised return; 0 where nothing moved."""
     mean, sd = returns.mean(-1, keepdims=True), returns.std(-1, keepdims=True)
     sd = np.where(returns.any(-1, keepdims=True), sd, 1.0)
     standard = (returns - mean) / sd

@@ -156,9 +156,10 @@ def _over_days(first: _File | None, second: _File | None, split: str) -> Interva
 
 
 def _same_accounts(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two sets of series, (seed, day) each, are the same but for how often each is there, seed by seed in any order."""
+    """Whether two sets of series, (seed, day) each, hold the same ones in the same proportions, in any order."""
     sets = np.repeat(a, len(b), 0), np.repeat(b, len(a), 0)
-    return np.array_equal(*(one[np.lexsort(one.T)] for one in sets))
+    one, other = (rows[np.lexsort(rows.T)] for rows in sets)
+    return np.array_equal(one, other)
 
 
 def _row(arm: Arm, base: Arm) -> dict[str, float | str]:

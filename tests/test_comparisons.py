@@ -99,6 +99,13 @@ def test_seeds_that_all_did_what_the_one_account_did_have_no_interval(tmp_path, 
     assert compare_arms(arm(tmp_path / "c", "T", "guided", 1e-3), other).path is not None
 
 
+def test_over_days_a_single_account_stands_beside_every_seed(tmp_path) -> None:
+    one = arm(tmp_path / "a", "T", "guided", 0.0)
+    held = arm(tmp_path / "b", "T", "buy_and_hold", 1e-3, seeds=1)
+    for found in (compare_arms(one, held), compare_arms(held, one)):
+        assert found.path.estimate == pytest.approx(found.seeds.difference)
+
+
 def test_a_table_pays_for_every_comparison(run) -> None:
     table = comparison_table(run)
     assert list(table.columns) == list(COLUMNS)

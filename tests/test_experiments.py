@@ -334,7 +334,9 @@ def test_executed_notebooks_name_run_and_dataset_wherever_they_are(
     code = "import llmrl_lib as ll\nrun = ll.open_run(run_folder)\nprint(run.path.resolve() / 'x', run.dataset.path)"
     _notebook(tmp_path / "told.ipynb", "run_folder = ''\nticker = ''", code)
     monkeypatch.setattr(suite, "notebook_folder", lambda: tmp_path)
-    monkeypatch.setattr(suite, "TICKER_NOTEBOOKS", ("told", suite.AGENTS))  # there are no agents, and no such notebook here
+    monkeypatch.setattr(
+        suite, "TICKER_NOTEBOOKS", ("told", suite.AGENTS)
+    )  # there are no agents, and no such notebook here
     monkeypatch.setattr(suite, "RUN_NOTEBOOKS", ())
     assert not run_suite(data, ["ORVN"], SMOKE, out, 1, arms=("buy_and_hold",)).failures
     told = nbformat.read(out / "notebooks" / "ORVN" / "told.ipynb", 4)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llmrl_lib.book.front import answer, command, summary
 from llmrl_lib.book.markdown import table
+from llmrl_lib.book.planning import planning_page, speeds_page
 from llmrl_lib.book.recorded import recorded_page
 from llmrl_lib.book.reference import field_comments, reference_page
 from llmrl_lib.evidence.published import INCONSISTENCIES
@@ -30,7 +31,7 @@ LANGUAGE = (
 )
 METHOD = ("features", *LANGUAGE, "benchmark", "training", "flag_trader", "metrics", "embedded_market", "hindsight")
 RECORDED = "recorded"
-USE = ("dataset_format", "sources", "profiles", "scale", "command_line", "api")
+USE = ("dataset_format", "sources", "profiles", "scale", "plan", "command_line", "api")
 
 
 def generated_pages(run: Run) -> dict[str, str]:
@@ -38,6 +39,8 @@ def generated_pages(run: Run) -> dict[str, str]:
     pages = {
         "_generated/features.md": features_tables(),
         "_generated/quirks.md": settings_table(Quirks),
+        "_generated/plan.md": planning_page(run),
+        "_generated/speeds.md": speeds_page(),
         "_generated/settings.md": settings_table(TdqnSettings),
         "_generated/flag_trader_settings.md": settings_table(FlagTraderSettings),
         "_generated/summary.md": summary(run),

@@ -1,4 +1,4 @@
-"""The command line: `llmrl data`, `llmrl run`, `llmrl strategies`, `llmrl refine`, `llmrl review`,
+"""The command line: `llmrl data`, `llmrl plan`, `llmrl run`, `llmrl strategies`, `llmrl refine`, `llmrl review`,
 `llmrl nano`, `llmrl book`.
 
 Every expected error is one sentence on standard error and exit code 2; a run with failed tickers ends with exit code 1.
@@ -14,6 +14,7 @@ from llmrl_lib.cli.data import data
 from llmrl_lib.cli.fetch import fetch
 from llmrl_lib.cli.language import refine, strategies
 from llmrl_lib.cli.nano import nano
+from llmrl_lib.cli.plan import plan
 from llmrl_lib.cli.review import review
 from llmrl_lib.cli.runs import book, run
 
@@ -22,7 +23,7 @@ Language models guiding reinforcement learning in trading: make runs, and books 
 """)  # fmt: skip
 data.command("fetch")(fetch)
 app.add_typer(data, name="data")
-for command in (run, strategies, refine, book):
+for command in (plan, run, strategies, refine, book):
     app.command()(command)
 app.add_typer(nano, name="nano")
 app.add_typer(review, name="review")

@@ -67,7 +67,13 @@ def strategies(
         replay = Replay(out, chat, purpose=wanted.label, budget=budget)
         screen = console()
         costs = work.cost_of(wanted, replay, known)
-        print_frame(screen, costs, "What is asked (tokens and costs are estimates)")
+        own = hasattr(chat, "prompt_tokens")
+        said = (
+            "prompts counted by the model's own tokenizer, replies estimated"
+            if own
+            else "tokens and costs are estimates"
+        )
+        print_frame(screen, costs, f"What is asked ({said})")
         if costs["usd"].isna().any():
             print(f"No price is known for {model!r}: give one with --prices, or say --free.")
         if dry_run:

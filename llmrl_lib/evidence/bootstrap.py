@@ -86,9 +86,10 @@ def mean_sharpe_difference(
 
     Days are resampled for all accounts at once, so the interval is about the days and not about which accounts there are
     (the seeds of an agent, say). One account each is `sharpe_difference`. `block` None: the longest of what the accounts'
-    mean returns ask for. Raises ValueError as `sharpe_difference`.
+    mean returns ask for. An account that never moved, all of whose returns are 0, has the ratio 0, whatever the days.
+    Raises ValueError as `sharpe_difference`.
     """
-    a, b = (np.stack([checked_returns(row, LEAST) for row in np.atleast_2d(one)]) for one in (first, second))
+    a, b = (np.stack([_moved_or_idle(row) for row in np.atleast_2d(one)]) for one in (first, second))
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"the series have {a.shape[1]} and {b.shape[1]} returns; give those of the same days")
     estimate, error = _mean_difference(a, b)
@@ -99,6 +100,11 @@ def mean_sharpe_difference(
     parts = [_mean_difference(a[:, part], b[:, part]) for part in np.array_split(rows, max(1, draws // AT_ONCE))]
     drawn, errors = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
     return _studentised(estimate, error, drawn, errors, level, length, math.sqrt(periods_a_year))
+
+
+def _moved_or_idle(returns: np.ndarray) -> np.ndarray:
+    values = np.asarray(returns, dtype=np.float64)
+    return values if len(values) >= LEAST and not values.any() else checked_returns(values, LEAST)
 
 
 def interquartile_mean(scores: Mapping[str, Sequence[float]]) -> float:
@@ -138,6 +144,8 @@ def block_length(returns: np.ndarray) -> float:
     """
     from arch.bootstrap import optimal_block_length
 
+    if not returns.any():
+        return 1.0
     asked = float(optimal_block_length(returns)["stationary"].iloc[0])
     return min(max(1.0, asked), len(returns) / 5) if math.isfinite(asked) else 1.0
 
@@ -166,8 +174,9 @@ def _mean_difference(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray,
 
 
 def _influence(returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ratio, and each day's influence on it: z - SR (z^2 - 1) / 2 with z the standardised return."""
+    """The ratio, and each day's influence on it: z - SR (z^2 - 1) / 2, z the standardised return; 0 where nothing moved."""
     mean, sd = returns.mean(-1, keepdims=True), returns.std(-1, keepdims=True)
+    sd = np.where(returns.any(-1, keepdims=True), sd, 1.0)
     standard = (returns - mean) / sd
     ratio = mean / sd
     exact = ratio[..., 0] * math.sqrt((returns.shape[-1] - 1) / returns.shape[-1])  # standard deviation with ddof 1

@@ -44,7 +44,7 @@ class Comparison:
     mean: float  # of the arm, over the seeds of both
     base_mean: float
     seeds: Paired | None  # None where there are not two pairs: a single seed, or two accounts without seeds
-    path: Interval | None  # None where daily returns are not kept, both did the same, or one never moved
+    path: Interval | None  # None where daily returns are not kept, or both did the same
 
 
 def compare_arms(arm: Arm, base: Arm, metric: str = "sharpe_ratio", split: str = "test") -> Comparison:
@@ -147,17 +147,19 @@ def _over_days(first: _File | None, second: _File | None, split: str) -> Interva
         return None
     one, other = _daily(first, split), _daily(second, split)
     days, seeds = one.index.intersection(other.index), one.columns.intersection(other.columns)
-    tables = (table.loc[days, seeds if table.shape[1] > 1 and len(seeds) else table.columns] for table in (one, other))
-    a, b = (table.loc[:, table.std() > 0].to_numpy().T for table in tables)  # an account that never moved has no ratio
+    paired = min(one.shape[1], other.shape[1]) > 1 and len(seeds) > 0  # a single account stands beside every seed
+    tables = (table.loc[days, seeds if paired else table.columns] for table in (one, other))
+    a, b = (table.dropna(axis="columns").to_numpy().T for table in tables)
     if len(days) < LEAST or not (len(a) and len(b)) or _same_accounts(a, b):
         return None
     return mean_sharpe_difference(a, b)
 
 
 def _same_accounts(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two sets of series, (seed, day) each, are the same but for how often each is there, seed by seed in any order."""
+    """Whether two sets of series, (seed, day) each, hold the same ones in the same proportions, in any order."""
     sets = np.repeat(a, len(b), 0), np.repeat(b, len(a), 0)
-    return np.array_equal(*(one[np.lexsort(one.T)] for one in sets))
+    one, other = (rows[np.lexsort(rows.T)] for rows in sets)
+    return np.array_equal(one, other)
 
 
 def _row(arm: Arm, base: Arm) -> dict[str, float | str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,23 +48,30 @@ def start_run(
 
     Raises ExperimentError for a folder that holds a run of another dataset, profile, seeds, guide or model, or a damaged one.
     """
-    asked: dict[str, Any] = {
-        "dataset_name": dataset.name,
-        "seeds": len(profile.seeds),
-        "tdqn": to_table(profile.tdqn),
-    }
-    if adviser is not None and (profile.guide or profile.prompts):
-        _refuse_namesakes(profile)
-        asked |= {"guide": name_of(profile.guide), "chat": dict(adviser.chat().identity)}
-    known: list[str] = []
-    if (folder / RUN).is_file():
-        made = _read(folder)
-        known = made["tickers"]
-        refuse_other_settings(folder, {name: made.get(name) for name in asked}, asked)
+    advised = adviser is not None and bool(profile.guide or profile.prompts)
+    if advised:
+        _refuse_namesakes(profile)  # before a model is loaded
+    identity = adviser.chat().identity if adviser is not None and advised else None
+    asked = refuse_other_run(folder, dataset, profile, identity)
+    known: list[str] = _read(folder)["tickers"] if (folder / RUN).is_file() else []
     listed = [*known, *(ticker for ticker in tickers if ticker not in known)]
     where = Path(os.path.relpath(dataset.path.resolve(), folder.resolve())).as_posix()
     write_toml(folder / RUN, {"dataset": where, "profile": profile.name, "tickers": listed, **asked})
     return open_run(folder)
+
+
+def refuse_other_run(
+    folder: Path, dataset: Dataset, profile: Profile, identity: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """What `run.toml` is to say of these settings and a chat of this identity; ExperimentError where it says otherwise."""
+    asked: dict[str, Any] = {"dataset_name": dataset.name, "seeds": len(profile.seeds), "tdqn": to_table(profile.tdqn)}
+    if identity is not None:
+        _refuse_namesakes(profile)
+        asked |= {"guide": name_of(profile.guide), "chat": dict(identity)}
+    if (folder / RUN).is_file():
+        made = _read(folder)
+        refuse_other_settings(folder, {name: made.get(name) for name in asked}, asked)
+    return asked
 
 
 def _refuse_namesakes(profile: Profile) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from llmrl_lib.experiments.folders import read_toml, refuse_other_settings, write_text, write_toml
 from llmrl_lib.language import ledger
-from llmrl_lib.language.counting import estimated_tokens
+from llmrl_lib.language.counting import text_counter
 from llmrl_lib.language.prices import Prices
 from llmrl_lib.language.prompts import Prompt, load_prompt
 from llmrl_lib.language.replay import Replay
@@ -25,7 +25,7 @@ from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.metrics import sharpe_ratio
 from llmrl_lib.strategy.backtest import backtest
 from llmrl_lib.strategy.records import Strategy, strategy_frame, strategy_to_record
-from llmrl_lib.strategy.rehearsal import Rehearsal, stand_in
+from llmrl_lib.strategy.rehearsal import RATIONALE, Rehearsal, stand_in
 from llmrl_lib.strategy.strategist import Ask, Progress, StrategiesError, make_many_strategies
 
 ORDER = "order.toml"
@@ -85,14 +85,13 @@ def cost_of(wanted: Order, replay: Replay, prices: Prices | None = None) -> pd.D
     most_usd (what a budget has to hold); the latter two are missing where the price is unknown. Requests with memory hold
     stand-ins where a strategy is yet to be made.
     """
-    _refuse_others(wanted, replay, Path(replay.folder))
-    strategist, analyst = Rehearsal(replay), Rehearsal(replay)
-    _make(wanted, strategist, analyst, None)
+    strategist, analyst = rehearse(wanted, replay)
+    length_of = text_counter(replay.chat)
     prompts = [wanted.prompt, *([wanted.analyst] if wanted.prompt.shows_news else [])]
     rows = []
     for prompt, rehearsal in zip(prompts, (strategist, analyst), strict=False):
         label = f"{prompt.name} {prompt.version}"
-        length = estimated_tokens(json.dumps(stand_in(prompt.schema)))
+        length = length_of(json.dumps(stand_in(prompt.schema)))
         found = ledger.plan(replay.labelled(label), rehearsal.missing, prices, length)
         rows.append(
             {
@@ -101,6 +100,14 @@ def cost_of(wanted: Order, replay: Replay, prices: Prices | None = None) -> pd.D
             }
         )
     return pd.DataFrame(rows).astype({"usd": "float64", "most_usd": "float64"})
+
+
+def rehearse(wanted: Order, replay: Replay, rationale: int = RATIONALE) -> tuple[Rehearsal, Rehearsal]:
+    """What an order would ask as strategist and as analyst; see `strategy.rehearsal`. Raises ExperimentError as `produce`."""
+    _refuse_others(wanted, replay, Path(replay.folder))
+    strategist, analyst = Rehearsal(replay, rationale), Rehearsal(replay, rationale)
+    _make(wanted, strategist, analyst, None)
+    return strategist, analyst
 
 
 def finished(wanted: Order, replay: Replay, out: Path) -> bool:

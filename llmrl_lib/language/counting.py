@@ -1,17 +1,19 @@
-"""How many tokens a text is, without the vocabulary of its model: an estimate, and a bound that no byte-level one exceeds.
+"""How many tokens a text is: counted where the model is at hand, else an estimate, and a bound that no byte-level vocabulary
+exceeds.
 
-The estimate is for plans; the bound is for budgets. The ledger shows how far the estimate was off, as soon as a server has
-counted.
+Counts and estimates are for plans; the bound is for budgets. The ledger shows how far the estimate was off, as soon as a
+server has counted. The estimate is that of a large general vocabulary. A small model's own can be far from it on its own
+subject: Nano's was made from these prompts, holds whole phrases of them, and needs a third of the estimated tokens.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from llmrl_lib.language.chat import Message, Request, Usage
+from llmrl_lib.language.chat import ChatError, Message, Request, Usage
 
 PER_MESSAGE = 4  # tokens that mark a message's role and end, in the estimate
 TEMPLATE = 128  # tokens that a server's chat template may add to a request, in the bound
@@ -32,6 +34,32 @@ def estimated_tokens(text: str) -> int:
 def estimated_prompt(messages: Iterable[Message]) -> int:
     """About how many tokens a server will count for `messages`."""
     return sum(PER_MESSAGE + estimated_tokens(message.content) for message in messages)
+
+
+def prompt_counter(chat: object) -> Callable[[Sequence[Message]], int]:
+    """Tokens of messages by the tokenizer of a chat that has one (`LocalChat`), else estimated.
+
+    A prompt that such a chat would refuse is estimated, too.
+    """
+    read = getattr(chat, "prompt_tokens", None)
+    if read is None:
+        return estimated_prompt
+
+    def count(messages: Sequence[Message]) -> int:
+        try:
+            return len(read(messages))
+        except ChatError:
+            return estimated_prompt(messages)
+
+    return count
+
+
+def text_counter(chat: object) -> Callable[[str], int]:
+    """Tokens of a text by the tokenizer of a chat that has one, else estimated."""
+    tokenizer = getattr(chat, "tokenizer", None)
+    if tokenizer is None:
+        return estimated_tokens
+    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def largest_usage(request: Request) -> Usage:

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 import pandas as pd
 
 from llmrl_lib.language.chat import Request
-from llmrl_lib.language.counting import estimated_prompt, largest_usage
+from llmrl_lib.language.counting import largest_usage, prompt_counter
 from llmrl_lib.language.prices import Prices, load_prices
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.language.store import Paid, open_store
@@ -56,7 +56,7 @@ class Plan:
     requests: int
     stored: int  # of these, those that need no call, equal ones included
     calls: int
-    prompt_tokens: int  # estimated
+    prompt_tokens: int  # counted by a local model's own tokenizer, else estimated
     completion_tokens: int  # estimated
     usd: float | None  # estimated
     most_usd: float | None  # what a budget has to hold
@@ -77,7 +77,8 @@ def plan(replay: Replay, requests: Iterable[Request], prices: Prices | None = No
         paid.usage for paid in open_store(replay.folder).paid if paid.purpose == replay.purpose and not paid.failure
     ]
     length = sum(usage.completion for usage in known) / len(known) if known else float(reply_tokens)
-    prompt = sum(estimated_prompt(request.messages) for request in missing)
+    count = prompt_counter(replay.chat)
+    prompt = sum(count(request.messages) for request in missing)
     completion = round(sum(min(length, request.sampling.max_tokens) for request in missing))
     identity = replay.identity
     today = datetime.now(UTC).date()

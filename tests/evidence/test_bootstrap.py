@@ -135,3 +135,19 @@ def test_accounts_are_averaged_as_ratios_and_not_as_money() -> None:
     assert found.estimate < sharpe_difference(pair.mean(0) + 1e-6 * noise, base).estimate
     with pytest.raises(ValueError, match="the same"):
         mean_sharpe_difference(pair, pair)
+
+
+def test_an_account_that_never_moved_counts_as_nothing_earned() -> None:
+    source = np.random.default_rng(8)
+    moved, base = source.normal(0.001, 0.01, (2, 400))
+    idle = np.zeros(400)
+    half = mean_sharpe_difference(np.stack([moved, idle]), base)
+    assert half.estimate == pytest.approx(float(sharpe_ratio(moved)) / 2 - float(sharpe_ratio(base)))
+    nothing = mean_sharpe_difference(idle, base)
+    assert nothing.estimate == pytest.approx(-float(sharpe_ratio(base)))
+    alone = sharpe_interval(base)
+    assert (nothing.low, nothing.high) == pytest.approx((-alone.high, -alone.low), abs=0.15)
+    with pytest.raises(ValueError, match="the same"):
+        mean_sharpe_difference(idle, np.stack([idle, idle]))
+    with pytest.raises(ValueError, match="all returns are equal"):
+        mean_sharpe_difference(np.full(400, 0.001), base)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmrl_lib.language.budget import Budget
-from llmrl_lib.language.chat import BudgetError, Message, Reply, Request, Sampling, Usage
-from llmrl_lib.language.counting import estimated_prompt, estimated_tokens, largest_usage
+from llmrl_lib.language.chat import BudgetError, Message, Reply, Request, RequestRejectedError, Sampling, Usage
+from llmrl_lib.language.counting import estimated_prompt, estimated_tokens, largest_usage, prompt_counter
 from llmrl_lib.language.ledger import COLUMNS, ledger, plan
 from llmrl_lib.language.openai import OpenAIChat
 from llmrl_lib.language.prices import load_prices
@@ -117,6 +117,24 @@ def test_an_unknown_price_is_said_and_never_nothing(tmp_path, chat_server):
 def test_an_empty_ledger_has_its_columns(tmp_path):
     assert list(ledger(tmp_path).columns) == list(COLUMNS)
     assert len(ledger(tmp_path)) == 0
+
+
+class _AtHand:
+    """A chat in this process, whose tokens are words and which refuses a control word."""
+
+    identity = {"model": "at-hand"}  # noqa: RUF012
+
+    def prompt_tokens(self, messages):
+        if any("<end>" in message.content for message in messages):
+            raise RequestRejectedError("a control token")
+        return [word for message in messages for word in message.content.split()]
+
+
+def test_a_plan_counts_with_the_tokenizer_of_a_model_at_hand(tmp_path):
+    found = plan(Replay(tmp_path, _AtHand()), asked(3), load_prices(free=["at-hand"]))
+    assert (found.calls, found.prompt_tokens, found.usd) == (3, 6, 0.0)
+    refused = Request((Message("user", "one two <end>"),))
+    assert prompt_counter(_AtHand())(refused.messages) == estimated_prompt(refused.messages)
 
 
 def test_a_plan_counts_what_is_missing_and_asks_nothing(tmp_path, own, chat_server):

@@ -33,8 +33,8 @@ import torch
 from llmrl_lib.experiments import Run, open_run
 from llmrl_lib.experiments.adviser import Adviser
 from llmrl_lib.experiments.flag_arms import flag_settings
-from llmrl_lib.experiments.planning import Plan, Study, load_speeds, plan_study
-from llmrl_lib.experiments.planning.stages import Stage
+from llmrl_lib.experiments.planning import Plan, Stage, Study, load_speeds, plan_study
+from llmrl_lib.experiments.planning.calibration import EPSILON
 from llmrl_lib.experiments.planning.training import Rows, kind_of, trained_seconds
 from llmrl_lib.experiments.suite import TICKER_NOTEBOOKS
 from llmrl_lib.language.store import open_store
@@ -52,7 +52,6 @@ from llmrl_lib.trading.problem import Problem, prepare
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / "data" / "embedded"
 NETWORKS = ((32, 4, 32), (128, 4, 32), (256, 4, 32), (512, 2, 32), (512, 4, 32), (512, 4, 64))  # hidden, layers, batch
-EPSILON = 0.266  # mean share of random actions over a run of 50 episodes
 
 
 def main() -> None:
@@ -103,7 +102,9 @@ def compare(run: Run, profile: str, jobs: int, only: tuple[str, ...]) -> dict[st
     }
     return {
         "tickers": len(run.tickers),
+        "dataset": run.dataset.name,
         "profile": chosen.name,
+        "in_sample": load_speeds().recorded_on(run.dataset.name, chosen.name),
         "processes": jobs,
         "commit": subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip(),
         "worst": max((abs(row["off"]) for row in rows.values()), default=0.0),

@@ -101,7 +101,7 @@ def test_an_arm_without_a_guide_is_refused_before_any_work(tmp_path: Path) -> No
 def test_on_a_gpu_all_learned_arms_train_together(chat_server: ChatServer, tmp_path: Path, monkeypatch) -> None:
     """The same files as arm by arm (here on a processor), and a failure of the group is one of the tickers left without."""
     tiny_run(chat_server, tmp_path / "one")
-    monkeypatch.setattr(suite, "_has_gpu", lambda: True)
+    monkeypatch.setattr(suite, "has_gpu", lambda: True)
     outcome = tiny_run(chat_server, tmp_path / "group")
     assert (outcome.finished, outcome.failures) == (("ORVN",), ())
     for arm in ("unguided", "guided"):

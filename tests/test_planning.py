@@ -14,10 +14,9 @@ from llmrl_lib.book.planning import speeds_page
 from llmrl_lib.cli import app
 from llmrl_lib.experiments import ExperimentError, open_run, run_suite
 from llmrl_lib.experiments.adviser import Adviser
-from llmrl_lib.experiments.planning import Plan, Study, calibrate, load_speeds, plan_study
+from llmrl_lib.experiments.planning import Plan, Stage, Study, calibrate, load_speeds, plan_study
 from llmrl_lib.experiments.planning.report import plan_record, plan_sentence, plan_table
 from llmrl_lib.experiments.planning.schedule import Job, makespan
-from llmrl_lib.experiments.planning.stages import Stage
 from llmrl_lib.experiments.planning.training import Rows, steps_of, training_of, weights_of
 from llmrl_lib.language.store import open_store
 from llmrl_lib.market.dataset import load_dataset
@@ -26,7 +25,9 @@ from llmrl_lib.settings import FlagTraderSettings, Profile, TdqnSettings, load_p
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / "data" / "embedded"
 SIX = ("AAPL", "AMZN", "GOOGL", "META", "MSFT", "TSLA")
-FLAG = FlagTraderSettings(steps=40, rollout=20, train_days=25, evaluations=2, fields="return_week_1 rsi_14")
+FLAG = FlagTraderSettings(
+    steps=40, rollout=20, train_days=25, episode_days=25, evaluations=2, fields="return_week_1 rsi_14"
+)
 SMALL = Profile(
     "small",
     (0, 1),

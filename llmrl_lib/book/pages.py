@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llmrl_lib.book.front import answer, command, summary
 from llmrl_lib.book.markdown import table
+from llmrl_lib.book.plan_accuracy import accuracy_page, comparisons_file
 from llmrl_lib.book.planning import planning_page, speeds_page
 from llmrl_lib.book.recorded import recorded_page
 from llmrl_lib.book.reference import field_comments, reference_page
@@ -41,6 +42,7 @@ def generated_pages(run: Run) -> dict[str, str]:
         "_generated/quirks.md": settings_table(Quirks),
         "_generated/plan.md": planning_page(run),
         "_generated/speeds.md": speeds_page(),
+        "_generated/plan_accuracy.md": accuracy_page(comparisons_file()),
         "_generated/settings.md": settings_table(TdqnSettings),
         "_generated/flag_trader_settings.md": settings_table(FlagTraderSettings),
         "_generated/summary.md": summary(run),

@@ -48,13 +48,13 @@ def _tables(dataset: Path, tickers: tuple[str, ...]) -> str:
     parts = [
         f"{shape} Speeds were {large[0].speeds}.",
         "## A first look: profile quick, advice by Nano, two processes",
-        _by_size(small),
+        sizes_table(small),
         f"Stage by stage, for {SIZES[0]} tickers:",
         _stages(small[0]),
         f"## The published protocol: profile paper, advice by {PAID}, 16 processes",
-        _by_size(large),
+        sizes_table(large),
         "The same with its learned TDQN arms on one NVIDIA H200, in one group (FLAG-Trader's arms stay on the processors):",
-        _by_size(on_gpu),
+        sizes_table(on_gpu),
         " ".join(on_gpu[-1].notes),
         f"Stage by stage, for {SIZES[0]} tickers on processors:",
         _stages(large[0]),
@@ -62,9 +62,10 @@ def _tables(dataset: Path, tickers: tuple[str, ...]) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def _by_size(plans: Sequence[Plan]) -> str:
+def sizes_table(plans: Sequence[Plan]) -> str:
     """A row per plan."""
-    head = ["tickers", "calls", "tokens in", "tokens out", "USD", "CPU time", "GPU time", "disk", "until it is over"]
+    head = ["tickers", "calls", "tokens in", "tokens out", "USD", "CPU time", "GPU time"]
+    head += ["disk", "at most meanwhile", "until it is over"]
     rows = [
         (
             f"{plan.tickers:,}",
@@ -74,6 +75,7 @@ def _by_size(plans: Sequence[Plan]) -> str:
             UNKNOWN if plan.usd is None else f"{plan.usd:,.2f}",
             duration(plan.cpu_seconds),
             duration(plan.gpu_seconds) if plan.gpu_seconds else "",
+            amount(plan.bytes),
             amount(plan.most_bytes),
             duration(plan.wall_seconds),
         )

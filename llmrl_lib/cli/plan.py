@@ -30,6 +30,7 @@ def plan(
     ] = None,
     model: Annotated[str, typer.Option(help="What advises: nano, a folder, or the server's name for it.")] = "nano",
     base_url: BaseUrl = "",
+    budget_usd: Annotated[float | None, typer.Option(help="Say whether the calls of the run keep below this.")] = None,
     prices: Prices = None,
     free: Free = False,
     logprobs: Logprobs = 5,
@@ -47,8 +48,18 @@ def plan(
         from llmrl_lib.settings import load_profile
 
         named = None if tickers is None else [name.strip() for name in tickers.split(",") if name.strip()]
-        adviser = Adviser(model, base_url, logprobs=logprobs, prices=prices, free=free)
-        study = planning.Study(dataset, named, load_profile(profile), jobs, adviser, out, count, machines, gpu)
+        adviser = Adviser(model, base_url, logprobs=logprobs, prices=prices, free=free, budget_usd=budget_usd)
+        study = planning.Study(
+            dataset,
+            named,
+            load_profile(profile),
+            jobs,
+            adviser,
+            out=out,
+            count=count,
+            machines=machines,
+            gpu=gpu,
+        )
         made = planning.plan_study(study, calibrated=calibrate)
         if as_json:
             print(json.dumps(plan_record(made), indent=1))

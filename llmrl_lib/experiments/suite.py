@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,17 +79,9 @@ def run_suite(
     if cluster.backend != "loky":  # workers are somewhere else
         folder, dataset_path = folder.absolute(), Path(dataset_path).absolute()
     dataset = load_dataset(dataset_path)
-    if tickers is not None and not tickers:
-        raise ExperimentError(
-            f"no ticker is asked for; name some of {', '.join(dataset.tickers)}, or leave it out for all"
-        )
-    tickers = tuple(dict.fromkeys(dataset.tickers if tickers is None else tickers))
-    for ticker in tickers:
-        if ticker not in dataset.tickers:
-            raise ExperimentError(f"{dataset.name} has no ticker {ticker!r}; it has {', '.join(dataset.tickers)}")
-    if arms is None:
-        arms = (*profile.arms, *([LLM_ONLY] if profile.guide else []), *CLASSICAL)
-    _refuse_unknown(arms, profile)
+    tickers = chosen_tickers(dataset, tickers)
+    arms = usual_arms(profile) if arms is None else arms
+    refuse_unknown_arms(arms, profile)
     refuse_foreign(folder)
     adviser = adviser or Adviser()
     with alone_in(folder), at_work(cluster, folder, dataset.path, asked) as far:
@@ -98,7 +90,7 @@ def run_suite(
         failures = _unusable(dataset, tickers)
         sound = [ticker for ticker in tickers if ticker not in {failure.ticker for failure in failures}]
         alone, told = ([arm for arm in arms if hears_strategies(arm) is told] for told in (False, True))
-        together = [arm for arm in arms if arm in LEARNED] if _has_gpu() else []
+        together = [arm for arm in arms if arm in LEARNED] if has_gpu() else []
         alone, told = ([arm for arm in part if arm not in together] for part in (alone, told))
         first = _strategy_tasks(dataset, sound, profile, folder, adviser, far)
         first += _arm_tasks(dataset.path, sound, alone, profile, folder, jobs)
@@ -114,21 +106,48 @@ def run_suite(
     return Outcome(tuple(ticker for ticker in tickers if ticker not in failed), tuple(failures))
 
 
+def chosen_tickers(dataset: Dataset, tickers: Sequence[str] | None) -> tuple[str, ...]:
+    """The tickers of a run, None being all of the dataset's; ExperimentError for none and for unknown ones."""
+    if tickers is not None and not tickers:
+        raise ExperimentError(
+            f"no ticker is asked for; name some of {', '.join(dataset.tickers)}, or leave it out for all"
+        )
+    chosen = tuple(dict.fromkeys(dataset.tickers if tickers is None else tickers))
+    for ticker in chosen:
+        if ticker not in dataset.tickers:
+            raise ExperimentError(f"{dataset.name} has no ticker {ticker!r}; it has {', '.join(dataset.tickers)}")
+    return chosen
+
+
+def usual_arms(profile: Profile) -> tuple[str, ...]:
+    """The profile's learned arms, the account that follows its guide where it has one, and the classical ones."""
+    return (*profile.arms, *([LLM_ONLY] if profile.guide else []), *CLASSICAL)
+
+
+def notebooks_of(tickers: Iterable[str], agents: Container[str]) -> list[tuple[str, str]]:
+    """The notebooks that tell a run, each with its ticker, in the order in which they are begun; those of the run, whose
+    ticker is blank, first.
+
+    `tickers` are those that are to be told, `agents` those of which TDQN agents were trained: only they have AGENTS.
+    """
+    own = [(name, ticker) for ticker in tickers for name in TICKER_NOTEBOOKS if name != AGENTS or ticker in agents]
+    return [*((name, "") for name in RUN_NOTEBOOKS), *own]
+
+
 def _tell(
     folder: Path, tickers: Sequence[str], failures: Sequence[Failure], jobs: int, display: Display
 ) -> list[Failure]:
     """Executes the notebooks over all finished tickers and those of the tickers without a failure, the longest first."""
     failed = {failure.ticker for failure in failures}
     whole = [ticker for ticker in tickers if ticker not in failed]
-    wanted = [
-        (name, ticker)
-        for ticker in whole
-        for name in TICKER_NOTEBOOKS
-        if name != AGENTS or (folder / ticker / UNGUIDED / MANIFEST).is_file()
-    ]
-    if open_run(folder).tickers:
-        wanted = [(name, "") for name in RUN_NOTEBOOKS] + wanted
+    begun = bool(open_run(folder).tickers)  # else there is nothing to tell of the whole run
+    wanted = [pair for pair in notebooks_of(whole, agents_in(folder, whole)) if pair[1] or begun]
     return list(_work_off([_notebook_task(folder, name, ticker) for name, ticker in wanted], jobs, display))
+
+
+def agents_in(folder: Path, tickers: Iterable[str]) -> frozenset[str]:
+    """The tickers of which a run folder holds agents that AGENTS can tell of: the unguided ones."""
+    return frozenset(ticker for ticker in tickers if (folder / ticker / UNGUIDED / MANIFEST).is_file())
 
 
 def _unusable(dataset: Dataset, tickers: Sequence[str]) -> list[Failure]:
@@ -143,7 +162,7 @@ def _unusable(dataset: Dataset, tickers: Sequence[str]) -> list[Failure]:
     return failures
 
 
-def _refuse_unknown(arms: Sequence[str], profile: Profile) -> None:
+def refuse_unknown_arms(arms: Sequence[str], profile: Profile) -> None:
     """Raises ExperimentError for an arm that there is not, that needs a guide, or that cannot stand beside the others."""
     for arm in arms:
         if arm not in ARMS:
@@ -204,7 +223,8 @@ def _by_ticker(
             yield failure
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Whether this machine has a GPU, on which a run trains all learned arms."""
     import torch
 
     return torch.cuda.is_available()
@@ -276,7 +296,7 @@ def _arm_tasks(
         if arm in (FLAG_TRADER, RANDOM):
             episodes = profile.flag_trader.evaluations * len(profile.seeds)
         call = ArmCall(data, ticker, arm, profile, place, workers)
-        tasks.append(Task(ticker, arm, call, place, episodes, here=arm in FLAG_ARMS and _has_gpu()))
+        tasks.append(Task(ticker, arm, call, place, episodes, here=arm in FLAG_ARMS and has_gpu()))
     return tasks
 
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from llmrl_lib.evidence.audit import Case
 from llmrl_lib.evidence.audit.counterfactuals import counterfactuals
 from llmrl_lib.evidence.audit.recall import WINDOWS, recall_table
@@ -21,8 +19,8 @@ from llmrl_lib.experiments.adviser import Adviser, order_of
 from llmrl_lib.experiments.auditing import ASKED, NANO
 from llmrl_lib.experiments.planning.speeds import Speeds
 from llmrl_lib.experiments.strategies import rehearse
-from llmrl_lib.language.chat import Chat, Request, request_key, request_to_record
-from llmrl_lib.language.counting import prompt_counter, text_counter
+from llmrl_lib.language.chat import Chat, Request, Usage, request_key, request_to_record
+from llmrl_lib.language.counting import largest_usage, prompt_counter, text_counter
 from llmrl_lib.language.prompts import Prompt, load_prompt
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.language.store import open_store
@@ -44,6 +42,7 @@ class Sized(NamedTuple):
     prompt: int  # tokens
     reply: float  # tokens, expected
     size: int  # bytes of the request in the store
+    largest: Usage  # what it can be charged for at most
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Questions:
     by_ticker: Mapping[str, tuple[Sized, ...]]
     strategies: bool = True  # whether its replies are strategies, with log-probabilities
     stored: int = 0  # further ones that the store holds
-    seconds: float | None = None  # of a reply, where the store tells
+    seconds: float | None = None  # of a reply, where the store tells; of a local model, a reply's share of its batch
 
     @property
     def calls(self) -> int:
@@ -132,11 +131,10 @@ class _Sizer:
         self._nano = chat.identity.get("model") == NANO and "server" not in chat.identity
         self.words = OWN_WORDS if self._nano else RATIONALE  # of a rationale that is remembered
         self._seen: set[str] = set()
-        paid: dict[str, list[tuple[int, float]]] = {}
+        self._known: dict[str, list[tuple[int, float]]] = {}  # tokens and seconds of each stored reply
         for one in open_store(folder).paid:
             if not one.failure:
-                paid.setdefault(one.purpose, []).append((one.usage.completion, one.seconds))
-        self._known = {label: tuple(np.mean(figures, axis=0)) for label, figures in paid.items()}
+                self._known.setdefault(one.purpose, []).append((one.usage.completion, one.seconds))
 
     def new(self, requests: Sequence[Request]) -> list[Request]:
         """Those that no earlier task asks."""
@@ -154,17 +152,30 @@ class _Sizer:
         reply = self._reply(label)
         by_ticker = {
             ticker: tuple(
-                Sized(self._count(request.messages), reply(request), len(json.dumps(request_to_record(request))))
+                Sized(
+                    self._count(request.messages),
+                    reply(request),
+                    len(json.dumps(request_to_record(request))),
+                    largest_usage(request),
+                )
                 for request in requests
             )
             for ticker, requests in asked.items()
         }
-        seconds = float(self._known[label][1]) if label in self._known else None
-        return Questions(label, memory, self._shared(asked), by_ticker, strategies, stored, seconds)
+        return Questions(label, memory, self._shared(asked), by_ticker, strategies, stored, self._seconds(label))
+
+    def _seconds(self, label: str) -> float | None:
+        """Of a reply, by the store; all replies of a local model's batch are kept with the seconds of the whole batch."""
+        if label not in self._known:
+            return None
+        took = [seconds for _, seconds in self._known[label]]
+        local = "server" not in self.replay.identity
+        return sum(dict.fromkeys(took) if local else took) / len(took)
 
     def _reply(self, label: str) -> Callable[[Request], float]:
         """How long a reply will be: as in the store on average, as Nano's were recorded, or as a stand-in's."""
-        known = float(self._known[label][0]) if label in self._known else None
+        stored = [tokens for tokens, _ in self._known.get(label, ())]
+        known = sum(stored) / len(stored) if stored else None
         if known is None and self._nano:
             known = self._speeds.reply_tokens(label.split(" ")[0])
         length_of = text_counter(self.replay.chat)

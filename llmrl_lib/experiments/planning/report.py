@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from llmrl_lib.experiments.planning.stages import Stage
-from llmrl_lib.experiments.planning.study import Plan
+from llmrl_lib.experiments.planning.plan import Plan, Stage
 
 UNKNOWN = "unknown"
 
@@ -22,10 +21,10 @@ def plan_table(plan: Plan) -> pd.DataFrame:
         plan.calls,
         sum(stage.prompt_tokens for stage in plan.stages),
         sum(stage.completion_tokens for stage in plan.stages),
-        plan.usd,
-        plan.cpu_seconds,
-        plan.gpu_seconds,
-        plan.bytes,
+        usd=plan.usd,
+        cpu_seconds=plan.cpu_seconds,
+        gpu_seconds=plan.gpu_seconds,
+        bytes=plan.bytes,
     )
     table = pd.DataFrame([*rows, _row(total, plan)])
     return table if plan.gpu_seconds else table.drop(columns="GPU time")
@@ -53,6 +52,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "completion_tokens": sum(stage.completion_tokens for stage in plan.stages),
         "steps": sum(stage.steps for stage in plan.stages),
         "usd": plan.usd,
+        "most_usd": plan.most_usd,
         "cpu_seconds": round(plan.cpu_seconds, 1),
         "gpu_seconds": round(plan.gpu_seconds, 1),
         "wall_seconds": round(plan.wall_seconds, 1),
@@ -64,6 +64,8 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "processes": plan.slots,
         "model": plan.model,
         "price": plan.price or UNKNOWN,
+        "budget_usd": plan.budget_usd,
+        "spent_usd": plan.spent_usd,
         "prompts_counted": plan.counted,
         "speeds": plan.speeds,
         "totals": totals,

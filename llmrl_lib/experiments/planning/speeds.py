@@ -22,6 +22,8 @@ class Figure:
     machine: str
     date: str
     command: str
+    dataset: str = ""  # on which it was taken, by name, and with which profile; blank where these do not matter
+    profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class Speeds:
         found = self.figures.get(f"nano_reply_{prompt}_tokens")
         return None if found is None else found.value
 
+    def recorded_on(self, dataset: str, profile: str) -> bool:
+        """Whether some figures were taken on this dataset with this profile, so that plans of such runs are in sample."""
+        return any((figure.dataset, figure.profile) == (dataset, profile) for figure in self.figures.values())
+
     @property
     def dates(self) -> str:
         """The days on which the figures were recorded, first to last."""
@@ -46,11 +52,12 @@ class Speeds:
 
 
 def load_speeds() -> Speeds:
-    """The package's figures. A table of `speeds.toml` is a recording: its machine, date and command hold for its figures."""
+    """The package's figures. A table of `speeds.toml` is a recording: what it says of itself holds for its figures."""
     text = (resources.files("llmrl_lib.experiments.planning") / FILE).read_text("utf-8")
     figures: dict[str, Figure] = {}
     for recording in tomllib.loads(text)["recording"]:
         about = {name: str(recording[name]) for name in ("machine", "date", "command")}
+        about |= {name: str(recording.get(name, "")) for name in ("dataset", "profile")}
         for row in recording["figures"]:
             figures[row["name"]] = _figure(row, about)
     return Speeds(figures)

@@ -246,7 +246,7 @@ def test_the_book_tells_how_far_plans_were_off(tmp_path: Path) -> None:
     }
     (tmp_path / "plan.json").write_text(json.dumps(runs))
     page = accuracy_page(tmp_path / "plan.json")
-    assert "**here**: 1 ticker of a market, profile quick, 2 processes; planned at 0123456 (a note)." in page
+    assert "**here**: 1 ticker of a market, profile quick, 2 processes; planned at 0123456. How it was made: a note." in page
     assert "| TDQN seconds | 90 | 100 | -10.0% | yes |" in page
     assert "| TDQN seconds | 40 | 100 | -60.0% | no |" in page
     assert page.count("| TDQN steps | 1,000 | 1,000 | +0.0% |  |") == 2

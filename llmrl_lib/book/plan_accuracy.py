@@ -56,9 +56,9 @@ def _run(name: str, run: Mapping[str, Any]) -> str:
     tickers = f"{run['tickers']} ticker{'s' * (run['tickers'] != 1)}"
     processes = f"{run['processes']} process{'es' * (run['processes'] != 1)}"
     about = f"**{name}**: {tickers} of {run['dataset']}, profile {run['profile']}, {processes}"
-    note = f" ({run['note']})" if run.get("note") else ""
+    note = f" How it was made: {run['note']}." if run.get("note") else ""
     shown = table(("figure", "planned", "taken", "off", "in sample"), _rows(run))
-    return f"{about}; planned at {run['commit'][:7]}{note}.\n\n{shown}"
+    return f"{about}; planned at {run['commit'][:7]}.{note}\n\n{shown}"
 
 
 def _rows(run: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -74,9 +74,10 @@ def _replication(run: Run) -> str:
 
 def _provenance(run: Run, ticker: str, sharpe: pd.Series) -> str:
     about = run.arms(ticker)[ARM].manifest
-    hours = about["seconds"] / 3600
+    seconds = about["seconds"]
+    taken = f"{seconds / 3600:.1f} hours" if seconds >= 360 else f"{seconds:.0f} seconds"
     return (
-        f"{len(sharpe)} runs of {run.settings.episodes} episodes on {about['device']}, {hours:.1f} hours of training, "
+        f"{len(sharpe)} runs of {run.settings.episodes} episodes on {about['device']}, {taken} of training, "
         f"summed over runs, on a machine with other work beside; commit `{short_commit(about)}` (how it was "
         f"made: `results/{run.name}/README.md`), torch {about['versions']['torch']}. Test years, after costs; mean, and "
         "standard deviation over runs in brackets; drawdown as the benchmark defines it; intervals of 95 %. The tests speak "

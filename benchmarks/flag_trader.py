@@ -10,9 +10,9 @@ previous close. Trained, prompted without training, and trained on random weight
 seed; and all again with the same lines in markets without any drift. No trading costs, so that doing nothing and much are
 worth the same. NOT THE PUBLISHED SETTING: reward return, gamma 0.6, lambda 0.9, entropy 0.01, no divergence, 16 environments,
 chosen on markets 7100 and following; those measured here were looked at by nobody before. An earlier choice, with minibatches
-of 160 and so no more than 60 steps of the optimiser, learned nothing on markets 27100 to 27107 (trained less untrained 0.12
-[-1.69, 1.94], corrected p 1.0); with the published 32 there are 300. Paired tests over seeds, Holm's correction over all
-comparisons. The two kinds of markets run in two processes.
+of 160 and so no more than 60 steps of the optimiser, learned nothing on markets 27100 to 27107 (flag_trader_60_steps.json);
+with the published 32 there are 300. Paired tests over seeds, Holm's correction over all comparisons. The two kinds of
+markets run in two processes.
 `speed`: Nano on this CPU, with and without the cache of activations, the same rollouts side by side, and how far their
 numbers are apart. `shape`: a randomly initialised model of SmolLM2-135M's shape over the published number of steps.
 Tokens per second are equivalents: decisions per second times the tokens of a question, most of which the cache saves reading.

@@ -84,8 +84,12 @@ def test_a_terminal_gets_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with display.showing(work_in(tmp_path)):
         report(tmp_path / "one", 5, 0.5)
         until("test Sharpe 0.50", file)
-        display.ended(1, False)
+        display.ended(0, False)
         until("failed", file)
+        shown = file.getvalue()
+        report(tmp_path / "one", 6, 0.75)  # what a failed task left behind says nothing more
+        time.sleep(0.1)
+        assert "0.75" not in file.getvalue()[len(shown) :]
     assert "5/10" in file.getvalue()
     assert "to do" not in file.getvalue()
 

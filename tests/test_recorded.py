@@ -106,7 +106,7 @@ def record_flag(folder, arms: dict[str, list[float]], bars: str = "h") -> None:
         rows = {"seed": range(len(values)), "split": "test", "sharpe_ratio": values, "max_drawdown": 0.25}
         table = pd.DataFrame(rows).assign(profit_and_loss=50_000.0, annual_volatility=0.2)
         table.to_csv(place / "performance.csv", index=False)
-        manifest = {"ticker": "AAPL", "arm": arm, "device": "cpu", "commit": "d" * 40, "dataset_hash": bars}
+        manifest = {"ticker": "AAPL", "arm": arm, "device": "cpu", "commit": "d" * 40 + "+", "dataset_hash": bars}
         (place / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 
@@ -116,6 +116,7 @@ def test_a_flag_trader_run_stands_beside_its_controls_and_agents_of_the_same_bar
     page = recorded_page(tmp_path)
     part = page[page.index("## FLAG-Trader: AAPL") : page.index("## Where the published tables part")]
     assert "on the backbone tiny-model" in part
+    assert "commit `dddddddddddd+`" in part
     assert "| AAPL | FLAG-Trader | 4 | 50.0% (0.0%) | 2.50 (1.29) |" in part
     assert (
         "| AAPL | buy and hold | +1.50 [-0.55, 3.55] | 0.1 |  |" in part

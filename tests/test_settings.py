@@ -22,7 +22,7 @@ from llmrl_lib.settings import (
 def test_profiles_differ_from_the_defaults_in_size_only() -> None:
     paper = load_profile("paper")
     assert (paper.seeds, paper.tdqn) == (tuple(range(25)), TdqnSettings())
-    assert load_profile("quick").tdqn == TdqnSettings(episodes=5)
+    assert load_profile("quick").tdqn == TdqnSettings(episodes=3)
     assert load_profile("smoke").tdqn == TdqnSettings(episodes=2, hidden=32)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from llmrl_lib.book.recorded_flag import flag_section
+from llmrl_lib.book.recorded_flag import flag_section, short_commit
 from llmrl_lib.evidence.published import REFERENCE_AAPL_RUNS, REPLICATION, RUNS
 from llmrl_lib.evidence.significance import (
     one_sample_t,
@@ -74,10 +74,11 @@ def _replication(run: Run) -> str:
 
 def _provenance(run: Run, ticker: str, sharpe: pd.Series) -> str:
     about = run.arms(ticker)[ARM].manifest
-    hours = about["seconds"] / 3600
+    seconds = about["seconds"]
+    taken = f"{seconds / 3600:.1f} hours" if seconds >= 360 else f"{seconds:.0f} seconds"
     return (
-        f"{len(sharpe)} runs of {run.settings.episodes} episodes on {about['device']}, {hours:.1f} hours of training, "
-        f"summed over runs, on a machine with other work beside; commit `{(about['commit'] or 'unknown')[:12]}` (how it was "
+        f"{len(sharpe)} runs of {run.settings.episodes} episodes on {about['device']}, {taken} of training, "
+        f"summed over runs, on a machine with other work beside; commit `{short_commit(about)}` (how it was "
         f"made: `results/{run.name}/README.md`), torch {about['versions']['torch']}. Test years, after costs; mean, and "
         "standard deviation over runs in brackets; drawdown as the benchmark defines it; intervals of 95 %. The tests speak "
         "of the chance in training: all runs share one price path, and over two years its Sharpe ratio is uncertain by 0.7."

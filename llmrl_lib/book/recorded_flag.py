@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ def flag_section(run: Run, others: Sequence[Run]) -> str:
     parts = [
         f"## FLAG-Trader: {', '.join(flag_tickers(run))}",
         f"The published length and numbers where the paper gives them, on the backbone {backbone} (how it was made: "
-        f"`results/{run.name}/README.md`); commit `{(first['commit'] or 'unknown')[:12]}`, on {first['device']}. Test years, "
+        f"`results/{run.name}/README.md`); commit `{short_commit(first)}`, on {first['device']}. Test years, "
         "after costs; mean, and standard deviation over seeds in brackets.",
         _markdown(flag_table(run)),
         "FLAG-Trader less each of the others, test Sharpe ratio: over seeds, p corrected over all rows (Holm), and over the "
@@ -32,6 +33,12 @@ def flag_section(run: Run, others: Sequence[Run]) -> str:
     if len(table := _agents(run, others)):
         parts += ["Agents of other recorded runs on the same bars and test days:", _markdown(table)]
     return "\n\n".join(parts)
+
+
+def short_commit(manifest: Mapping[str, Any]) -> str:
+    """Twelve digits of the commit that a recorded arm was made with; "+" where files differed from it."""
+    commit = manifest["commit"] or "unknown"
+    return commit[:12] + ("+" if commit.endswith("+") else "")
 
 
 def _differences(table: pd.DataFrame) -> str:

@@ -73,6 +73,10 @@ def sharpe_difference(
     return mean_sharpe_difference(a, b, level, draws, block, seed, periods_a_year)
 
 
+class TooStillError(ValueError):
+    """Returns other than 0 are so few that resampling mostly misses them."""
+
+
 def mean_sharpe_difference(
     first: np.ndarray,
     second: np.ndarray,
@@ -87,7 +91,7 @@ def mean_sharpe_difference(
     Days are resampled for all accounts at once, so the interval is about the days and not about which accounts there are
     (the seeds of an agent, say). One account each is `sharpe_difference`. `block` None: the longest of what the accounts'
     mean returns ask for. An account that never moved, all of whose returns are 0, has the ratio 0, whatever the days.
-    Raises ValueError as `sharpe_difference`.
+    Raises ValueError as `sharpe_difference`, and TooStillError where next to nothing moved in either.
     """
     a, b = (np.stack([_moved_or_idle(row) for row in np.atleast_2d(one)]) for one in (first, second))
     if a.shape[1] != b.shape[1]:
@@ -195,8 +199,13 @@ def _studentised(
     """The symmetric interval from how far drawn estimates lie from the real one, in units of their own errors."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it is a probability between 0 and 1, such as 0.95")
-    distance = np.abs(drawn - estimate) / errors
-    margin = float(np.quantile(distance, level) * error)
+    still = errors == 0.0  # draws without a single day on which anything moved
+    distance = np.where(still, np.inf, np.abs(drawn - estimate) / np.where(still, 1.0, errors))
+    margin = float(np.quantile(distance, level, method="higher" if still.any() else "linear") * error)
+    if not math.isfinite(margin):
+        raise TooStillError(
+            f"too little moved for an interval: in {still.mean():.0%} of the resampled series nothing did"
+        )
     beyond = int((distance >= abs(float(estimate)) / float(error)).sum())
     centre = float(estimate)
     return Interval(

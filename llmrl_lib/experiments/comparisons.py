@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.evidence.bootstrap import LEAST, Interval, mean_sharpe_difference
+from llmrl_lib.evidence.bootstrap import LEAST, Interval, TooStillError, mean_sharpe_difference
 from llmrl_lib.evidence.paired import Paired, holm, paired_test
 from llmrl_lib.experiments.arms import Arm
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, PLACEBOS, UNGUIDED, hit_rate_of
@@ -44,7 +44,7 @@ class Comparison:
     mean: float  # of the arm, over the seeds of both
     base_mean: float
     seeds: Paired | None  # None where there are not two pairs: a single seed, or two accounts without seeds
-    path: Interval | None  # None where daily returns are not kept, or both did the same
+    path: Interval | None  # None where daily returns are not kept, both did the same, or hardly moved
 
 
 def compare_arms(arm: Arm, base: Arm, metric: str = "sharpe_ratio", split: str = "test") -> Comparison:
@@ -152,7 +152,10 @@ def _over_days(first: _File | None, second: _File | None, split: str) -> Interva
     a, b = (table.dropna(axis="columns").to_numpy().T for table in tables)
     if len(days) < LEAST or not (len(a) and len(b)) or _same_accounts(a, b):
         return None
-    return mean_sharpe_difference(a, b)
+    try:
+        return mean_sharpe_difference(a, b)
+    except TooStillError:
+        return None
 
 
 def _same_accounts(a: np.ndarray, b: np.ndarray) -> bool:

@@ -69,23 +69,26 @@ class _Bars:
     def __init__(self, progress: Progress, work: Sequence[Work]) -> None:
         self._progress, self._work = progress, work
         self._over: set[int] = set()  # numbers of tasks that have ended
+        self._lock = threading.Lock()
         self._total = progress.add_task("all", total=sum(max(1, one.episodes) for one in work), said="")
         self._bars: list[TaskID] = [
             progress.add_task(one.title, total=max(1, one.episodes), said="", visible=False) for one in work
         ]
 
     def ended(self, number: int, said: str) -> None:
-        self._over.add(number)
         episodes = max(1, self._work[number].episodes)
-        self._progress.update(self._bars[number], completed=episodes, said=said, visible=said != "done")
-        self._sum_up()
+        with self._lock:
+            self._over.add(number)
+            self._progress.update(self._bars[number], completed=episodes, said=said, visible=said != "done")
+            self._sum_up()
 
     def look(self) -> None:
-        for number, (work, bar) in enumerate(zip(self._work, self._bars, strict=True)):
-            if number not in self._over and (said := _read(work)) is not None:
-                episodes, sharpe = said
-                self._progress.update(bar, completed=episodes, said=f"test Sharpe {sharpe:.2f}", visible=True)
-        self._sum_up()
+        with self._lock:
+            for number, (work, bar) in enumerate(zip(self._work, self._bars, strict=True)):
+                if number not in self._over and (said := _read(work)) is not None:
+                    episodes, sharpe = said
+                    self._progress.update(bar, completed=episodes, said=f"test Sharpe {sharpe:.2f}", visible=True)
+            self._sum_up()
 
     def _sum_up(self) -> None:
         shown = {task.id: task for task in self._progress.tasks}

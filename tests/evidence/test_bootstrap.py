@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from llmrl_lib.evidence.bootstrap import (
+    TooStillError,
     _blocks,
     block_length,
     interquartile_interval,
@@ -151,3 +152,15 @@ def test_an_account_that_never_moved_counts_as_nothing_earned() -> None:
         mean_sharpe_difference(idle, np.stack([idle, idle]))
     with pytest.raises(ValueError, match="all returns are equal"):
         mean_sharpe_difference(np.full(400, 0.001), base)
+
+
+@pytest.mark.parametrize("moved", [1, 3, 5, 40])
+def test_too_few_days_give_no_interval_instead_of_a_wrong_one(moved) -> None:
+    few = np.zeros(400)
+    few[10 : 10 + moved] = np.random.default_rng(3).normal(0.001, 0.01, moved)
+    if moved < 4:  # more than a twentieth of resampled series miss them
+        with pytest.raises(TooStillError, match="too little moved for an interval"):
+            mean_sharpe_difference(few, np.zeros(400), block=1.0)
+    else:
+        found = mean_sharpe_difference(few, np.zeros(400), block=1.0)
+        assert found.low < found.estimate < found.high

@@ -1,7 +1,8 @@
 """Does guidance help where its worth is known? Repeated invented markets with a signal and without one.
 
-    python benchmarks/guidance_power.py [--repetitions 20] [--seeds 5] [--episodes 50] [--strength 2] [--device auto]
-        [--workers 2] [--work runs/power] [--out benchmarks/guidance_power.json]
+    python benchmarks/guidance_power.py [--repetitions 20] [--seeds 5] [--episodes 50] [--hidden 512] [--strength 2]
+        [--arms guided,placebo_permuted,oracle_080,oracle_100] [--device auto] [--workers 2] [--work runs/power]
+        [--out benchmarks/guidance_power.json]
 
 Each repetition is a market of its own with one company, once with a signal of this strength and once without any. Arms, on
 the same seeds: unguided, guided by Nano's P1 advice, the same advice permuted, and two oracles (HINDSIGHT: right in 80 % and
@@ -36,7 +37,7 @@ from llmrl_lib.trading.tdqn import Training, train_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = 1500  # seed of the first market
-ARMS = ("unguided", "guided", "placebo_permuted", "oracle_080", "oracle_100")
+BASE, ARMS = "unguided", ("guided", "placebo_permuted", "oracle_080", "oracle_100")
 
 
 def main() -> None:
@@ -46,13 +47,14 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--strength", type=float, default=2.0)
+    parser.add_argument("--arms", default=",".join(ARMS), help="Beside the unguided one.")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "power")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "guidance_power.json")
     given = parser.parse_args()
     settings = TdqnSettings(episodes=given.episodes, hidden=given.hidden)
-    seeds = tuple(range(given.seeds))
+    seeds, arms = tuple(range(given.seeds)), tuple(given.arms.split(","))
     problems = {}
     for repetition in range(given.repetitions):
         for strength in (given.strength, 0.0):
@@ -60,7 +62,7 @@ def main() -> None:
             train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
             chat = Replay(given.work / "replies", Nano())
             made = make_strategies(dataset, ticker, "p1", chat, dataset.train_start, dataset.end)
-            for arm in ARMS:
+            for arm in (BASE, *arms):
                 problems[f"{strength:g}-{repetition}-{arm}"] = problems_of(
                     f"{strength:g}-{repetition}", arm, train, test, made, seeds
                 )
@@ -74,7 +76,7 @@ def main() -> None:
 
     checkpoints = given.work / f"checkpoints-{given.episodes}-{given.hidden}"
     trained = train_runs(problems, seeds, settings, given.device, given.workers, checkpoints, tell)
-    kinds = {f"{strength:g}": summary(trained, strength, given.repetitions) for strength in (given.strength, 0.0)}
+    kinds = {f"{strength:g}": summary(trained, arms, strength, given.repetitions) for strength in (given.strength, 0.0)}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     report = {
         "repetitions": given.repetitions,
@@ -98,12 +100,14 @@ def market(work: Path, repetition: int, strength: float) -> tuple[Dataset, str]:
     return dataset, dataset.tickers[0]
 
 
-def summary(trained: dict[str, Training], strength: float, repetitions: int) -> dict[str, dict[str, float]]:
+def summary(
+    trained: dict[str, Training], arms: tuple[str, ...], strength: float, repetitions: int
+) -> dict[str, dict[str, float]]:
     """A row per arm: difference from unguided over markets, and how often single markets would have claimed one."""
     rows, p_values = {}, {}
-    for arm in ARMS[1:]:
+    for arm in arms:
         pairs = [
-            tuple(trained[f"{strength:g}-{repetition}-{name}"] for name in (arm, ARMS[0]))
+            tuple(trained[f"{strength:g}-{repetition}-{name}"] for name in (arm, BASE))
             for repetition in range(repetitions)
         ]
         seeds = [paired_test(later(one), later(base)) for one, base in pairs]

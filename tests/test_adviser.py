@@ -1,13 +1,17 @@
 """A run with a language model in it: whose strategies it hears, what a failing model costs, what is asked twice."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from chat_server import ChatServer
+from typer.testing import CliRunner
 
+from llmrl_lib.cli import app
 from llmrl_lib.experiments import ExperimentError, open_run, run_suite, suite
 from llmrl_lib.experiments.adviser import Adviser
+from llmrl_lib.language.chat import BudgetError, KeyRejectedError, UnknownModelError
 from llmrl_lib.market.dataset import load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings
 
@@ -68,7 +72,7 @@ def test_a_failing_model_spares_what_needs_no_advice_and_the_run_goes_on(
     assert outcome.finished == ()
     assert {failure.ticker for failure in outcome.failures} == {"ORVN"}
     assert {failure.what for failure in outcome.failures} == {"strategies p0", "strategies p1"}
-    assert all("credit" in failure.why for failure in outcome.failures), outcome.failures[0].why
+    assert all(failure.why.startswith("the account at") for failure in outcome.failures), outcome.failures[0].why
     run = open_run(tmp_path / "run")
     assert "unguided" in run.arms("ORVN")
     assert "guided" not in run.arms("ORVN")
@@ -81,11 +85,71 @@ def test_a_failing_model_spares_what_needs_no_advice_and_the_run_goes_on(
 
 def test_a_budget_stops_the_asking_and_keeps_what_was_answered(chat_server: ChatServer, tmp_path: Path) -> None:
     prices = tmp_path / "prices.toml"
-    prices.write_text('["a-model"]\nprompt = 1000.0\ncompletion = 1000.0\n')
+    prices.write_text('[[price]]\nmodel = "a-model"\nprompt = 1000.0\ncompletion = 1000.0\n')
     outcome = tiny_run(chat_server, tmp_path / "run", prices=prices, budget_usd=0.01)
     assert outcome.finished == ()
-    assert any("budget" in failure.why for failure in outcome.failures)
+    assert all("raise --budget-usd" in failure.why for failure in outcome.failures)
     assert "unguided" in open_run(tmp_path / "run").arms("ORVN")
+
+
+def test_a_budget_of_an_unknown_price_is_refused_before_any_work(chat_server: ChatServer, tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match="no price is known for 'a-model'"):
+        tiny_run(chat_server, tmp_path / "run", budget_usd=1.0)
+    with pytest.raises(ValueError, match="a budget of -1"):
+        tiny_run(chat_server, tmp_path / "run", budget_usd=-1.0, free=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_key_is_told_before_any_work_unless_nothing_is_to_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    for profile in (TINY, replace(TINY, guide="", arms=("unguided",))):
+        with pytest.raises(KeyRejectedError, match="OPENAI_API_KEY is not set"):
+            run_suite(EMBEDDED, ["ORVN"], profile, tmp_path / "run", 1, ("buy_and_hold",), adviser=Adviser("no-such"))
+    assert not (tmp_path / "run").exists()
+    plain = replace(TINY, guide="", arms=("unguided",), prompts=())
+    arms, adviser = ("buy_and_hold",), Adviser("no-such")
+    outcome = run_suite(EMBEDDED, ["ORVN"], plain, tmp_path / "plain", 1, arms, notebooks=False, adviser=adviser)
+    assert outcome.finished == ("ORVN",)
+    asked = []
+    monkeypatch.setattr(Adviser, "check", lambda _, asks: asked.append(asks))
+    for made in ("", "p0", "p1"):
+        if made:
+            file = tmp_path / "strategies" / f"{made}-1" / "ORVN.jsonl"
+            file.parent.mkdir(parents=True)
+            file.write_text("")
+        suite._check_adviser(Adviser("no-such"), TINY, ["ORVN"], tmp_path / "strategies")
+    assert asked == [True, True, False]
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_mistyped_folder_is_no_name_of_a_model(made: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    name = str(tmp_path / "mine")
+    if made:
+        (tmp_path / "mine").mkdir()
+    said = "holds no model: it has no config.json" if made else "looks like a folder, and there is no such folder"
+    with pytest.raises(UnknownModelError, match=said):
+        Adviser(name).chat()
+    with pytest.raises(UnknownModelError, match=said):
+        run_suite(EMBEDDED, ["ORVN"], TINY, tmp_path / "run", 1, ARMS, adviser=Adviser(name))
+    assert not (tmp_path / "run").exists()
+    served = Adviser(name, "http://127.0.0.1:9/v1")  # vLLM calls a model by its folder
+    assert (served.chat().identity["model"], served.is_local) == (name, False)
+
+
+@pytest.mark.parametrize("command", ["strategies", "run", "plan", "refine"])
+def test_commands_refuse_a_mistyped_folder_and_leave_nothing(command: str, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    words = [command, "--dataset", str(EMBEDDED), "--model", str(tmp_path / "mine"), "--out", str(out)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert "looks like a folder, and there is no such folder" in line
+    assert "Error" not in line
+    assert not out.parent.exists()
 
 
 def test_an_arm_without_a_guide_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -193,6 +193,20 @@ def test_a_run_folder_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
     assert not (tmp_path / "run.toml").exists()
 
 
+def test_a_run_that_wrote_nothing_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "run"
+    with alone_in(folder):
+        assert (folder / ".lock").is_file()
+    assert not list(tmp_path.iterdir())
+    with alone_in(folder):
+        (folder / "run.toml").write_text("")
+    assert sorted(place.name for place in folder.iterdir()) == [".lock", "run.toml"]
+    (tmp_path / "mine").mkdir()
+    with alone_in(tmp_path / "mine"):
+        pass
+    assert not list((tmp_path / "mine").iterdir())
+
+
 def test_the_lock_of_a_killed_process_is_not_in_the_way(tmp_path: Path) -> None:
     code = "import os, sys; from pathlib import Path; from llmrl_lib.experiments.processes import alone_in\n"
     code += "with alone_in(Path(sys.argv[1])): os.kill(os.getpid(), 9)"

@@ -50,8 +50,8 @@ def test_a_file_gets_a_line_for_what_begins_what_is_under_way_and_what_ends(
         told = "ORVN one: 5 of 10 episodes, test Sharpe 0.50; also under way or waiting: ORVN two"
         until(f"\nafter 0 min 1 of 3 tasks ended; {told}\n", file)
         monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 1e9)
-        display.ended(0, False)
-    assert "\nORVN one: failed\n" in file.getvalue()
+        display.ended(0, False, "the disk\n  is full")
+    assert "\nORVN one: failed: the disk is full\n" in file.getvalue()
     assert file.getvalue().count("ORVN one: 1 of 10") == 1
     assert "ORVN two: 4 of 10" not in file.getvalue()
 

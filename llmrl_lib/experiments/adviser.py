@@ -7,20 +7,25 @@ be trained with the advice that it is to use. Replies are kept in one store, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmrl_lib.experiments.folders import ExperimentError
 from llmrl_lib.experiments.strategies import ORDER, Order, finished, order, produce
 from llmrl_lib.language.budget import Budget
-from llmrl_lib.language.chat import Chat
+from llmrl_lib.language.chat import Chat, Request, UnknownModelError
+from llmrl_lib.language.local_files import check_folder, expanded, looks_like_a_path, missing_folder
 from llmrl_lib.language.prices import load_prices
 from llmrl_lib.language.prompts import load_prompt
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.strategy.records import Strategy, read_strategies
 from llmrl_lib.strategy.strategist import Ask, Progress
+
+if TYPE_CHECKING:
+    from llmrl_lib.language.openai import OpenAIChat
 
 FOLDER = "strategies"  # in a run folder
 
@@ -40,23 +45,62 @@ class Adviser:
     budget_usd: float | None = None
 
     def chat(self) -> Chat:
-        """The shipped model, one in a folder, or one behind a server."""
+        """The shipped model, one in a folder, or one behind a server.
+
+        Raises UnknownModelError for a name that looks like a path and is no folder of a model: without `base_url` it would
+        be asked of OpenAI.
+        """
         if not self.base_url and self.model == "nano":
             from llmrl_lib.language.nano import Nano
 
             return Nano()
-        if not self.base_url and Path(self.model).is_dir():
+        if self._folder is not None:
             from llmrl_lib.language.local import LocalChat
 
-            return LocalChat(self.model)
-        from llmrl_lib.language.openai import OpenAIChat
+            return LocalChat(self._folder)
+        return self._server()
 
-        return OpenAIChat(self.model, self.base_url or None, concurrency=self.concurrency, timeout=self.timeout)
+    def check(self, asks: bool = True) -> None:
+        """Looks, without a request and without loading a model, for what would stop the asking.
+
+        These are a folder that holds no whole model, and, with `asks`, a missing key; under a budget an unknown price.
+        Raises what `chat` and `Budget` raise, and KeyRejectedError.
+        """
+        if self._folder is not None:
+            check_folder(self._folder)
+        if self.is_local:
+            self.budget({"model": self.model})
+            return
+        chat = self._server()
+        if asks:
+            chat.check_key()
+        if budget := self.budget(chat.identity):
+            budget.largest_cost(Request(()), chat.identity)
+
+    def budget(self, identity: Mapping[str, str]) -> Budget | None:
+        """What keeps the costs of a chat of this identity, if anything. Raises ValueError for a budget that is none."""
+        if self.budget_usd is None:
+            return None
+        free = [identity["model"]] if self.free or "server" not in identity else []
+        return Budget(self.budget_usd, load_prices(self.prices, free=free))
 
     @property
     def is_local(self) -> bool:
         """Whether the model computes here, instead of answering behind a server."""
-        return not self.base_url and (self.model == "nano" or Path(self.model).is_dir())
+        return not self.base_url and (self.model == "nano" or self._folder is not None)
+
+    @property
+    def _folder(self) -> Path | None:
+        """That of a local model other than Nano."""
+        place = expanded(self.model)
+        return place if self.model not in ("", "nano") and not self.base_url and place.is_dir() else None
+
+    def _server(self) -> OpenAIChat:
+        if not self.base_url and looks_like_a_path(self.model):
+            raise UnknownModelError(f"{missing_folder(self.model)}, or --base-url where a server calls its model so")
+        from llmrl_lib.language.openai import OpenAIChat
+
+        return OpenAIChat(self.model, self.base_url or None, concurrency=self.concurrency, timeout=self.timeout)
 
     @property
     def ask(self) -> Ask:
@@ -82,11 +126,7 @@ def advise(
     Raises what `strategies.produce` raises; BudgetError before a budget is exceeded.
     """
     chat, wanted = adviser.chat(), order_of(dataset, tickers, prompt, guides, adviser)
-    budget = None
-    if adviser.budget_usd is not None:
-        free = adviser.free or "server" not in chat.identity
-        budget = Budget(adviser.budget_usd, load_prices(adviser.prices, free=[chat.identity["model"]] if free else []))
-    replay = Replay(folder, chat, purpose=wanted.label, budget=budget)
+    replay = Replay(folder, chat, purpose=wanted.label, budget=adviser.budget(chat.identity))
     if finished(wanted, replay, folder):
         return [one for ticker in tickers for one in read_strategies(folder / wanted.folder / f"{ticker}.jsonl")]
     return produce(wanted, replay, folder, progress)

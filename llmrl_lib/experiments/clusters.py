@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from llmrl_lib import __version__
 from llmrl_lib.experiments.folders import ExperimentError, explain
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 BACKENDS, STORAGES = ("loky", "dask", "ray"), ("shared", "return")
 SECONDS_TO_ANSWER = 10.0  # of a scheduler
 SECONDS_FOR_WORKERS = 60.0  # until the first worker of a cluster has come
+SCHEMES = {"dask": ("", "tcp", "tls", "ucx", "ucxx", "ws", "wss"), "ray": ("", "ray")}  # of addresses
+OTHER_ADDRESSES = {"dask": (), "ray": ("auto", "local")}
 NUMBERS_DEPEND_ON = ("torch", "numpy", "pandas")  # packages
 
 
@@ -59,13 +62,33 @@ class Cluster:
         needed = "distributed" if self.backend == "dask" else "ray"
         if util.find_spec(needed) is None:
             raise ExperimentError(
-                f"the backend {self.backend} needs the package {needed} on all machines: pip install 'llmrl[{self.backend}]'"
+                f"the backend {self.backend} needs the package {needed} on all machines: in each one's checkout, pip install "
+                f'-e ".[{self.backend}]"'
             )
         if not self.address:
             example = "tcp://10.0.0.1:8786" if self.backend == "dask" else "10.0.0.1:6379"
             raise ExperimentError(
                 f"the backend {self.backend} needs the cluster's address, such as --address {example}"
             )
+        _refuse_malformed(self.backend, self.address)
+
+
+def _refuse_malformed(backend: str, address: str) -> None:
+    """Raises ExperimentError for what names no host and port. Clients of clusters would try it for a while all the same."""
+    scheme, _, rest = address.rpartition("://")
+    if address in OTHER_ADDRESSES[backend] or scheme == "inproc":
+        return
+    try:
+        place = urlsplit(f"//{rest}")
+        good = bool(place.hostname and place.port) and scheme in SCHEMES[backend]
+    except ValueError:  # no number, or none of a port
+        good = False
+    if not good:
+        title, forms = (
+            backend.capitalize(),
+            "tcp://HOST:PORT" if backend == "dask" else "HOST:PORT, ray://HOST:PORT or auto",
+        )
+        raise ExperimentError(f"{address!r} is no address of a {title} cluster; give {forms}")
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,9 @@ def dask_cluster(address: str, patience: float, wait: float) -> Iterator[Cluster
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=patience, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError):
         raise ExperimentError(
-            f"no Dask scheduler answers at {address} within {patience:.0f} s ({type(error).__name__}); start one with: dask "
-            "scheduler"
+            f"no Dask scheduler answers at {address} within {patience:.0f} s; start one with: dask scheduler"
         ) from None
     try:
         try:

@@ -11,6 +11,9 @@ from typing import Any
 
 import tomlkit
 
+from llmrl_lib.language.chat import ChatError
+from llmrl_lib.language.store import StoreError
+
 
 class ExperimentError(ValueError):
     """A run that cannot be made, read or continued; the message says why and what to do."""
@@ -84,7 +87,9 @@ def explain(error: BaseException) -> str:
         cause = cause.__cause__ or cause.__context__
     lines = [" ".join(line.split()) for line in str(error).splitlines()]
     words = "\n  ".join(line for line in lines if line) or "no message"
-    return words if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {words}"
+    return (
+        words if isinstance(error, (ValueError, OSError, ChatError, StoreError)) else f"{type(error).__name__}: {words}"
+    )
 
 
 def _short(value: Any) -> str:

@@ -6,7 +6,9 @@ its workers end by themselves.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import itertools
 import os
 import socket
 import threading
@@ -16,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from joblib import Parallel
 from joblib.externals.loky import get_reusable_executor
@@ -36,21 +38,45 @@ def alone_in(folder: Path) -> Iterator[None]:
     The file LOCK in it then says who works there, and, in a second line, by what token workers on other machines know it.
 
     Raises ExperimentError, naming process and host, while another one is at work there. The system itself lets go of the
-    lock when its process ends, so that the file which stays behind is never in the way.
+    lock when its process ends, so that the file which stays behind is never in the way. Where the block wrote nothing,
+    neither the file nor a folder that was made for it stays.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.readline().strip() or "another process"
-            raise ExperimentError(f"{holder} is at work in {folder}; wait for its end, or stop it") from None
+    made = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
+    with _lock_of(folder) as file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n{uuid.uuid4().hex}\n")
         file.flush()
         os.fsync(file.fileno())
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # something is in it
+                if [place.name for place in folder.iterdir()] == [LOCK]:
+                    (folder / LOCK).unlink()
+                for place in made:
+                    place.rmdir()
+
+
+@contextmanager
+def _lock_of(folder: Path) -> Iterator[TextIO]:
+    """The file of the lock, held; another process may have removed it between its opening and its locking."""
+    path = folder / LOCK
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except FileNotFoundError:
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.readline().strip() or "another process"
+                raise ExperimentError(f"{holder} is at work in {folder}; wait for its end, or stop it") from None
+            if path.is_file() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield file
+                return
 
 
 def in_workers(calls: Iterable[tuple[Callable[..., Result], tuple, dict]], workers: int) -> Iterator[Result]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -17,6 +18,7 @@ FILE = "progress.json"  # in the folder of an arm at work: episodes finished, me
 SEED_FILES = "checkpoints/progress-*.json"  # there, too: the same of seeds that train by themselves
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_LINES = 60.0  # where there is no terminal
+_SAID = 60  # characters of a reason beside a bar; the whole of it is told at the end
 _NAMED = 6  # tasks that a line names; of more it says how many
 
 
@@ -57,10 +59,10 @@ class Display:
                 watcher.join()
         self._shown = None
 
-    def ended(self, number: int, well: bool) -> None:
-        """Marks the task with this number in the list shown as finished, or as failed."""
+    def ended(self, number: int, well: bool, why: str = "") -> None:
+        """Marks the task with this number in the list shown as finished, or as failed and why."""
         if self._shown is not None:
-            self._shown.ended(number, "done" if well else "failed")
+            self._shown.ended(number, "done" if well else f"failed: {' '.join(why.split())}" if why else "failed")
 
 
 class _Bars:
@@ -79,7 +81,9 @@ class _Bars:
         episodes = max(1, self._work[number].episodes)
         with self._lock:
             self._over.add(number)
-            self._progress.update(self._bars[number], completed=episodes, said=said, visible=said != "done")
+            self._progress.update(
+                self._bars[number], completed=episodes, said=shorten(said, _SAID), visible=said != "done"
+            )
             self._sum_up()
 
     def look(self) -> None:

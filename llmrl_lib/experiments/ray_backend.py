@@ -44,15 +44,9 @@ def _refuse_silent(address: str, patience: float) -> None:
     """Raises ExperimentError where nothing listens at an address that names host and port; Ray itself would wait long."""
     if address in ("auto", "local"):
         return
+    place = urlsplit(address if "//" in address else f"//{address}")  # Cluster has looked at its form
     try:
-        place = urlsplit(address if "//" in address else f"//{address}")
-        host, port = place.hostname, place.port
-    except ValueError:
-        host, port = None, None
-    if not host or not port:
-        raise ExperimentError(f"{address!r} is no address of a Ray cluster; give HOST:PORT, ray://HOST:PORT or auto")
-    try:
-        socket.create_connection((host, port), patience).close()
+        socket.create_connection((place.hostname or "", place.port or 0), patience).close()
     except OSError as error:
         raise ExperimentError(
             f"no Ray cluster answers at {address} within {patience:.0f} s ({error.strerror or error}); start one with: ray "

@@ -72,7 +72,7 @@ def run_suite(
     says which language model writes the strategies of the profile's prompts, by default the one that comes along. What is
     finished and made with the same settings is kept, what is unfinished is continued. A failure spares the other tickers; a
     ticker with a failed arm gets no notebooks. Raises DatasetError and ExperimentError for what is wrong before any work
-    begins, another run at work in `out` included.
+    begins, another run at work in `out` included, and what `Adviser.check` raises of a model that cannot be asked.
     """
     folder, asked, jobs = Path(out), jobs, jobs or os.cpu_count() or 1
     cluster = cluster or Cluster()
@@ -84,6 +84,7 @@ def run_suite(
     refuse_unknown_arms(arms, profile)
     refuse_foreign(folder)
     adviser = adviser or Adviser()
+    _check_adviser(adviser, profile, tickers, folder / STRATEGIES)
     with alone_in(folder), at_work(cluster, folder, dataset.path, asked) as far:
         start_run(folder, dataset, profile, tickers, adviser)
         display = display or Display(None)
@@ -175,6 +176,20 @@ def refuse_unknown_arms(arms: Sequence[str], profile: Profile) -> None:
             flag_settings(arm, profile)
 
 
+def _check_adviser(adviser: Adviser, profile: Profile, tickers: Sequence[str], strategies: Path) -> None:
+    """Raises what is known beforehand to keep a model from advising, where strategies are wanted; those that are there need
+    no key."""
+    prompts = _prompts(profile)
+    if prompts:
+        there = all(has_strategies(strategies, prompt, ticker) for prompt in prompts for ticker in tickers)
+        adviser.check(asks=not there)
+
+
+def _prompts(profile: Profile) -> list[str]:
+    """The prompts of a run, the guiding one first."""
+    return list(dict.fromkeys([*([profile.guide] if profile.guide else []), *profile.prompts]))
+
+
 def _strategy_tasks(
     dataset: Dataset,
     tickers: Sequence[str],
@@ -188,7 +203,7 @@ def _strategy_tasks(
     A local model answers in batches over tickers, whose make-up shows in the last digits of what it says: groups are the same
     wherever the work is done. A server answers one by one, and is asked from here, where its key and its budget are.
     """
-    prompts = dict.fromkeys([*([profile.guide] if profile.guide else []), *profile.prompts])
+    prompts = _prompts(profile)
     size = TICKERS_TOGETHER if adviser.is_local else max(1, len(tickers))
     here = not (far and far.shares and adviser.is_local)
     groups = [tuple(tickers[first : first + size]) for first in range(0, len(tickers), size)]
@@ -344,7 +359,7 @@ def _work_off(tasks: Sequence[Task], jobs: int, display: Display, far: Far | Non
         try:
             ended = far.work_off(tasks, jobs) if far else work_off_here(list(enumerate(tasks)), jobs)
             for number, failure in ended:
-                display.ended(number, failure is None)
+                display.ended(number, failure is None, failure.why if failure else "")
                 if failure:
                     failures.append(failure)
         except KeyboardInterrupt:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from llmrl_lib.language.chat import (
     ChatError,
@@ -35,6 +36,7 @@ from llmrl_lib.language.chat import (
     Usage,
 )
 from llmrl_lib.language.constraint import Constraint, Vocabulary
+from llmrl_lib.language.local_files import check_folder, expanded, looks_like_a_path
 from llmrl_lib.language.schema import SchemaDefect, check_schema, parse_reply
 
 USUAL = Sampling()
@@ -327,24 +329,27 @@ def _is_full(row: _Row, longest: int | None) -> bool:
 
 
 def _load(path_or_name: str | Path, device: torch.device, dtype: str) -> tuple[Any, Any]:
+    place = expanded(path_or_name)
+    if isinstance(path_or_name, Path) or looks_like_a_path(path_or_name):
+        check_folder(place)
+    name = str(place) if place.is_dir() else str(path_or_name)
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     form = "float32" if dtype == "auto" and device.type == "cpu" else dtype
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path_or_name))
-        model = AutoModelForCausalLM.from_pretrained(str(path_or_name), dtype=form)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0][:300]
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=form)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        words = " ".join(str(error).split())[:300]
+        remedy = "" if place.is_dir() else ", or a name of the model hub while the network is there"
         raise UnknownModelError(
-            f"{str(path_or_name)!r} is no causal model that transformers can load ({first}); give a folder with config.json, "
-            "weights and tokenizer, or a name of the model hub while the network is there"
+            f"{name!r} is no causal model that transformers can load ({words}); give a folder with config.json, "
+            f"weights and tokenizer{remedy}"
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise UnknownModelError(
-            f"the tokenizer of {str(path_or_name)!r} has no tokenizer.json; convert it to a fast one"
-        )
+        raise UnknownModelError(f"the tokenizer of {name!r} has no tokenizer.json; convert it to a fast one")
     return model.to(device).eval(), tokenizer
 
 

@@ -102,8 +102,7 @@ class OpenAIChat:
 
     def __call__(self, messages: Sequence[Message], sampling: Sampling = USUAL) -> Reply:
         """Answers one request. Raises a ChatError by the name of what went wrong, with what it was charged for."""
-        if self._lacks_key:
-            raise no_key_error(KEY)
+        self.check_key()
         if sampling.schema is not None:
             check_schema(sampling.schema)
         charged: list[Usage] = []
@@ -116,6 +115,11 @@ class OpenAIChat:
     def many(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply | ChatError]]:
         """Answers with up to `concurrency` requests in flight; see Chat.many."""
         return side_by_side(lambda request: self(request.messages, request.sampling), requests, self.concurrency)
+
+    def check_key(self) -> None:
+        """Raises KeyRejectedError where the server needs a key and there is none, as a first request would."""
+        if self._lacks_key:
+            raise no_key_error(KEY)
 
     def close(self) -> None:
         """Closes the client's connections."""

@@ -23,6 +23,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from llmrl_lib.language.chat import Usage
+from llmrl_lib.language.locks import ByteLocks
 
 FILE = "replies.jsonl"
 LOCKS = "replies.lock"
@@ -67,16 +68,12 @@ class Store:
         self.failures: dict[str, str] = {}  # key: what its last failed attempt ended in
         self._places: dict[str, tuple[int, int]] = {}  # key: offset and length of its line
         self._read_to, self._lines = 0, 0
-        self._locks: int | None = None
+        self._locks = ByteLocks(folder / LOCKS)
         self._holder = threading.RLock()  # of everything above
         self._released = threading.Condition(self._holder)
         self._claimed: set[str] = set()
         self._spenders = 0
         self.refresh()
-
-    def __del__(self) -> None:
-        if getattr(self, "_locks", None) is not None:
-            os.close(self._locks)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -138,7 +135,9 @@ class Store:
         finally:
             with self._holder:
                 self._claimed.discard(key)
-                self._unlock(_byte(key))
+                self._locks.unlock(_byte(key))
+                if not self._lines and not self.path.exists():
+                    self._locks.leave()  # nothing was written: a request that failed at once
                 self._released.notify_all()
 
     @contextmanager
@@ -155,7 +154,7 @@ class Store:
             with self._holder:
                 self._spenders -= 1
                 if self._spenders == 0:
-                    self._unlock(_SPENDING)
+                    self._locks.unlock(_SPENDING)
 
     def _spends(self, alone: bool) -> bool:
         if alone:
@@ -172,7 +171,7 @@ class Store:
                     if key not in self._places:
                         self._claimed.add(key)
                         return True
-                    self._unlock(_byte(key))
+                    self._locks.unlock(_byte(key))
                     return False
                 self._released.wait(SECONDS_BETWEEN_LOOKS)
                 self.refresh()
@@ -255,31 +254,19 @@ class Store:
         try:
             yield
         finally:
-            self._unlock(byte)
+            self._locks.unlock(byte)
 
     def _lock(self, byte: int, kind: int, wait: bool = False) -> bool:
         """Locks a byte against other processes; False where one of them holds it."""
         try:
-            if self._locks is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._locks = os.open(self.path.with_name(LOCKS), os.O_RDWR | os.O_CREAT, 0o666)
-            fcntl.lockf(self._locks, kind | (0 if wait else fcntl.LOCK_NB), 1, byte)
-        except (BlockingIOError, PermissionError) as error:
-            if self._locks is None:
-                raise self._unwritable(error) from None
-            return False
+            return self._locks.lock(byte, kind, wait)
         except OSError as error:
-            if self._locks is None:
+            if not self._locks.is_open:
                 raise self._unwritable(error) from None
             raise StoreError(
-                f"{self.path.with_name(LOCKS)}: the file system gives no locks ({error.strerror}); put the folder on one "
+                f"{self._locks.path}: the file system gives no locks ({error.strerror}); put the folder on one "
                 "that does, such as a local disk"
             ) from None
-        return True
-
-    def _unlock(self, byte: int) -> None:
-        if self._locks is not None:
-            fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, byte)
 
 
 def open_store(folder: str | os.PathLike[str]) -> Store:

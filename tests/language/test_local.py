@@ -20,6 +20,7 @@ from llmrl_lib.language.chat import (
 )
 from llmrl_lib.language.constraint import bounded
 from llmrl_lib.language.local import LocalChat, _shared_beginning
+from llmrl_lib.language.local_files import check_folder, looks_like_a_path
 from llmrl_lib.language.nano.tokens import END, for_transformers, train_tokenizer
 from llmrl_lib.language.nano.training import NanoSettings, architecture
 from llmrl_lib.language.prompts import load_prompt
@@ -288,9 +289,51 @@ def test_the_identity_follows_weights_and_not_the_place(chat, folder, tmp_path):
     assert changed.identity["model"] == chat.identity["model"] == "tiny"
 
 
-def test_a_folder_without_a_model_is_named(tmp_path):
-    with pytest.raises(UnknownModelError, match="no causal model"):
+def test_a_folder_without_a_model_is_named_with_what_it_lacks(folder, tmp_path):
+    lacks = r"holds no model: it has no config\.json and no weights \(model\.safetensors\) and no tokenizer\.json; give"
+    with pytest.raises(UnknownModelError, match=lacks):
         LocalChat(tmp_path, device="cpu")
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy" / "model.safetensors").unlink()
+    with pytest.raises(UnknownModelError, match=r"it has no weights \(model\.safetensors\); give") as told:
+        LocalChat(str(tmp_path / "copy"), device="cpu")
+    assert "hub" not in str(told.value)
+    with pytest.raises(UnknownModelError, match="there is no such folder"):
+        LocalChat(str(tmp_path / "mistyped"), device="cpu")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_file_that_is_cut_short_is_named(folder, tmp_path, name):
+    shutil.copytree(folder, tmp_path / "copy")
+    size = (folder / name).stat().st_size
+    for left in (size - 2, size // 2, 4, 0):
+        with (tmp_path / "copy" / name).open("r+b") as file:
+            file.truncate(left)
+        with pytest.raises(UnknownModelError) as told:
+            LocalChat(tmp_path / "copy", device="cpu")
+        assert str(told.value) == f"{tmp_path / 'copy' / name} is cut short or damaged; fetch or copy it again"
+
+
+def test_weights_in_several_files_are_looked_at_one_by_one(chat, tmp_path):
+    parts = tmp_path / "parts"
+    chat.model.save_pretrained(parts, max_shard_size="40KB")
+    chat.tokenizer.save_pretrained(parts)
+    check_folder(parts)
+    last = sorted(parts.glob("*.safetensors"))[-1]
+    assert len(list(parts.glob("*.safetensors"))) > 1
+    last.unlink()
+    with pytest.raises(UnknownModelError, match=rf"{last.name} is missing, and model\.safetensors\.index\.json"):
+        check_folder(parts)
+
+
+def test_names_of_folders_and_of_servers_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    (tmp_path / "gone").write_text("")
+    for name in ("/x/y", "./x", "../x", "~/x", "x/", ".", "models/mien", "models/mine", "gone", "weights.safetensors"):
+        assert looks_like_a_path(name), name
+    for name in ("nano", "gpt-4o-mini", "org/model", "ft:gpt-4o-mini:me::1", "llama3.1:8b", "accounts/a/models/b", ""):
+        assert not looks_like_a_path(name), name
 
 
 def test_what_prompts_share_leaves_each_a_token_of_its_own():

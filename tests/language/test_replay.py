@@ -1,6 +1,7 @@
 """Stored replies: nothing is asked twice, nothing is lost to a kill, and several processes share one store."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -25,11 +26,13 @@ from llmrl_lib.language.chat import (
     Reply,
     Request,
     Sampling,
+    ServerError,
     Token,
     Usage,
     request_key,
 )
 from llmrl_lib.language.ledger import ledger
+from llmrl_lib.language.locks import ByteLocks
 from llmrl_lib.language.openai import OpenAIChat
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.language.store import FILE, Store, StoreError, TornLineWarning, open_store
@@ -291,9 +294,8 @@ def test_a_full_disk_leaves_the_store_whole(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_made_is_told_as_that(tmp_path):
-    (tmp_path / "file").write_text("")
     store = Store(tmp_path / "new" / "folder")
-    store.path = tmp_path / "file" / "folder" / "replies.jsonl"
+    (tmp_path / "new").write_text("")
     with pytest.raises(StoreError, match=r"could not be stored \(Not a directory\).*give another folder"):
         store.append({})
 
@@ -369,3 +371,58 @@ def test_missing_names_what_would_be_asked_without_asking(tmp_path):
     replay(asked(1)[0].messages, asked(1)[0].sampling)
     assert replay.missing([*asked(3), *asked(3)]) == asked(3)[1:]
     assert len(chat.asked) == 1
+
+
+class Failing(Counting):
+    """Nobody is there."""
+
+    def __call__(self, *_):
+        raise ServerError("nobody is there")
+
+
+def test_what_failed_at_once_leaves_nothing_behind(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for folder in (tmp_path / "new" / "folder", tmp_path / "mine"):
+        replay = Replay(folder, Failing())
+        assert all(isinstance(answer, ServerError) for _, answer in replay.many(asked(3)))
+        assert not list(folder.glob("*"))
+    assert [place.name for place in tmp_path.iterdir()] == ["mine"]  # which was there before
+    assert len(dict(Replay(tmp_path / "new" / "folder", Counting()).many(asked(3)))) == 3
+    dict(Replay(tmp_path / "new" / "folder", Failing()).many(asked(4)))
+    assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == [FILE, "replies.lock"]
+
+
+def test_a_lock_file_that_another_process_uses_stays_and_a_removed_one_is_made_again(tmp_path):
+    code = f"""
+import fcntl, sys
+from pathlib import Path
+from llmrl_lib.language.locks import ByteLocks
+locks = ByteLocks(Path({str(tmp_path / "new" / "lock")!r}))
+for line in sys.stdin:
+    if line == "lock\\n":
+        print(locks.lock(7, fcntl.LOCK_EX), flush=True)
+    else:
+        locks.unlock(7)
+        print(locks.leave(), flush=True)
+"""
+    own = ByteLocks(tmp_path / "new" / "lock")
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+
+        def tell(word):
+            other.stdin.write(f"{word}\n")
+            other.stdin.flush()
+            return other.stdout.readline().strip()
+
+        assert own.lock(3, fcntl.LOCK_EX)
+        assert tell("lock") == "True"
+        own.unlock(3)
+        own.leave()  # the other holds a byte of it
+        assert (tmp_path / "new" / "lock").exists()
+        tell("leave")  # its unlink is what own has not seen
+        assert not (tmp_path / "new" / "lock").exists()
+        assert own.lock(7, fcntl.LOCK_EX)
+        assert tell("lock") == "False"  # both on the file that is there
+        own.unlock(7)
+        other.stdin.close()

@@ -76,7 +76,7 @@ def test_a_client_that_is_not_installed(
     source: str, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, SOURCES[source].module, None)
-    with pytest.raises(SourceError, match=re.escape(f'pip install "llmrl[{source}]"')):
+    with pytest.raises(SourceError, match=re.escape(f'in the checkout, pip install -e ".[{source}]"')):
         fetch_into(source)
     assert not (tmp_path / "market").exists()
 

@@ -71,7 +71,7 @@ class Source:
         try:
             importlib.import_module(self.module)
         except ImportError as error:
-            remedy = f'pip install "llmrl[{self.name}]"'
+            remedy = f'in the checkout, pip install -e ".[{self.name}]"'
             raise SourceError(f"{self.title} needs the package {self.package}: {remedy}", fatal=True) from error
         for key, what in self.keys.items():
             if not os.environ.get(key, "").strip():

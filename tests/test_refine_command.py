@@ -52,7 +52,9 @@ def test_each_role_asks_its_own_model_and_the_same_command_asks_nothing_again(tm
     assert why == ("Use it with" if worth_using(ll.read_refinement(tmp_path).verdict) else "To look at what it does")
     with ChatServer() as server:
         given = given.replace(given.split("--base-url ")[1], server.url)
-        used = CliRunner().invoke(app, [*shlex.split(given), "--tickers", "ORVN", "--out", str(tmp_path / "used"), "--free"])
+        used = CliRunner().invoke(
+            app, [*shlex.split(given), "--tickers", "ORVN", "--out", str(tmp_path / "used"), "--free"]
+        )
         assert used.exit_code == 0, used.output
     assert "waited" in used.output
     assert list((tmp_path / "used").glob("p1-*"))

@@ -95,7 +95,9 @@ class TestFiles:
     def test_fields_and_instructions_and_the_winner_can_be_read(self, made):
         refined, _ = made
         assert len(refined.fields) > 80
-        assert refined.fields["survives"].sum() == min(-(-len(refined.fields) // 4), (refined.fields["rated"] > 0).sum())
+        assert refined.fields["survives"].sum() == min(
+            -(-len(refined.fields) // 4), (refined.fields["rated"] > 0).sum()
+        )
         assert 1 <= len(refined.instructions) <= 10
         assert refined.winner is not None
         assert refined.winner.name == "p1"
@@ -189,7 +191,6 @@ class TestHonesty:
         assert "no reason to prefer it" in told[0]
         assert "no skill to look for" in told[1]
         assert told[2].startswith("Nothing was held out")
-
 
     @pytest.mark.parametrize(("push", "alike"), [(0.0, True), (0.001, False)])
     def test_a_repetition_that_ends_without_beating_anything_is_no_success(self, market, push, alike):

@@ -166,7 +166,7 @@ def report(
 
 def named_like_people(labels: Sequence[str]) -> str:
     """A sentence on labels of letters alone, which may be names; blank where there is none."""
-    names = [label for label in labels if len(label) > 2 and label.isalpha()]
+    names = [label for label in labels if len(label) > 2 and label.replace("-", "").replace("_", "").isalpha()]
     if not names:
         return ""
     return (

@@ -103,7 +103,11 @@ def hits_table(review: Review) -> pd.DataFrame:
     found, rows = bias.hit_rates(review.answers), {}
     for name, one in found.to_dict("index").items():
         shown = f"{one['rate']:+.0%}" if name == "difference" and not pd.isna(one["rate"]) else share(one["rate"])
-        rows[str(name)] = {"right": shown, "95% interval": span(one["low"], one["high"], share), "known": f"{one['ratings']:.0f}"}
+        rows[str(name)] = {
+            "right": shown,
+            "95% interval": span(one["low"], one["high"], share),
+            "known": f"{one['ratings']:.0f}",
+        }
     if review.simulated:
         rows["reviewers"]["built in"] = share(_mean_trait("hit_rate"))
     return _of(review, rows).fillna("")
@@ -204,7 +208,7 @@ def share(value: float) -> str:
 
 
 def span(low: float, high: float, told: Callable[[float], str] = number) -> str:
-    """An interval; a dash where there is none, and in words one without width, as of ratings that are all the same."""
+    """An interval, its ends `told` so; a dash where there is none, and in words one without width, of ratings all alike."""
     if pd.isna(low) or pd.isna(high):
         return NONE
     return "nothing varies" if high - low < NO_WIDTH else f"{told(low)} to {told(high)}"

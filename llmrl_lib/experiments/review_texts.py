@@ -62,8 +62,8 @@ def agreeing(review: Review) -> str:
     first = first_showings(review.answers)
     seen = f"{_counted(first['reviewer'].nunique(), 'reviewer')} and {_counted(first['case'].nunique(), 'case')}"
     return (
-        f"There is no effect to be shown: with {seen} of the model's, whether reviewers predicted what the model said is a matter of "
-        "the reviewer or of the case alone, and cannot be told apart from mild reviewers or good cases."
+        f"There is no effect to be shown: with {seen} of the model's, whether reviewers predicted what the model said "
+        "is a matter of the reviewer or of the case alone, and cannot be told apart from mild reviewers or good cases."
     )
 
 

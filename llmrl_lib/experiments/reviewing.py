@@ -202,8 +202,8 @@ def few_cases(study: Study) -> str:
         return ""
     again, others = len(study.cases) - len(shown), len(shown) - own
     return (
-        f"of {len(study.cases)} cases only {own} is the model's own (controls {others}, shown again {again}): scores of one case "
-        "say nothing of the next; give more --cases or fewer --shuffled"
+        f"of {len(study.cases)} cases only {own} is the model's own (controls {others}, shown again {again}): scores of "
+        "one case say nothing of the next; give more --cases or fewer --shuffled"
     )
 
 

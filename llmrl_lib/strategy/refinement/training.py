@@ -75,8 +75,8 @@ def train(
     """Rates `fields` on every exemplar and chooses `lines` rules.
 
     The order of fields is drawn anew for each exemplar, so that a field meets others. Rules count where the best field of
-    their sheet was rated medium or high and survives, and where they name no field that does not. Raises RefinementError where more than half of the sheets came to
-    nothing, ChatError as `asking_again.ask`.
+    their sheet was rated medium or high and survives, and where they name no field that does not.
+    Raises RefinementError where more than half of the sheets came to nothing, ChatError as `asking_again.ask`.
     """
     used = load_prompt(prompt)
     sheets = _sheets(months.exemplars, fields, tuning.seed)

@@ -64,8 +64,9 @@ def writer_request(
 def draft_from_reply(reply: Reply, fields: Sequence[KnownField], lines: Sequence[KnownLine]) -> Draft:
     """The draft in a writer's reply, without instructions about fields that it leaves out.
 
-    Where none of those taken is left, those offered that speak of fields that it takes stand in, the faulted ones apart. Raises UnknownFeatureError and UnknownInstructionError for what was not offered, MeagreDraftError for fewer than 3 fields
-    or no instruction, OffSchemaError for a reply that is no draft.
+    Where none of those taken is left, those offered that speak of fields that it takes stand in, the faulted ones
+    apart. Raises UnknownFeatureError and UnknownInstructionError for what was not offered, MeagreDraftError for fewer than 3
+    fields or no instruction, OffSchemaError for a reply that is no draft.
     """
     found = object_of(reply, "writer")
     try:

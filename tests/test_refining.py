@@ -206,7 +206,7 @@ class TestHonesty:
         told = " ".join(verdict_sentences(verdict))
         assert "1 of 1 repetitions ended with a candidate that equals the better of baseline and holding" in told
         assert "That is no success." in told
-        assert ("1 of them in doing on every day what holding does" in told) is alike
+        assert ("1 of them does on every day what holding does" in told) is alike
         assert not worth_using(verdict)
         del verdict["level"]  # as of folders that were judged before this was told
         assert "no success" not in " ".join(verdict_sentences(verdict))

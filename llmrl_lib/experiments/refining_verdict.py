@@ -122,7 +122,7 @@ def _level(level: Mapping[str, int]) -> list[str]:
     """What is to be said of repetitions that ended because regret was small, and not because anything was beaten."""
     if not level["repetitions"]:
         return []
-    alike = f", {level['as_holding']} of them in doing on every day what holding does" if level["as_holding"] else ""
+    alike = f" ({level['as_holding']} of them does on every day what holding does)" if level["as_holding"] else ""
     return [
         f"{level['repetitions']} of {level['of']} repetitions ended with a candidate that equals the better of baseline "
         f"and holding, or nearly{alike}: the rule on regret ends the search there, and the judge is not asked about it. That "

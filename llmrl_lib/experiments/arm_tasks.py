@@ -81,7 +81,7 @@ class ArmCall:
         else:
             wanted = [self.folder / MANIFEST]
         _await([place for place in wanted if not (self.folder / MANIFEST).is_file()])
-        self()
+        replace(self, workers=1)()  # the processes of this machine are those that do what stays here
 
     def moved(self, data: Path, folder: Path) -> ArmCall:
         """The same on another machine's copy of the data, in the folder of a run there."""

@@ -1,6 +1,7 @@
 """Runs on more machines than one: the same bytes as on this one, what a lost worker costs, and who is refused."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -191,6 +192,88 @@ def test_a_lost_scheduler_ends_the_run_with_what_is_unfinished(
     assert [failure.why for failure in outcome.failures] == [
         f"the scheduler at {mortal.address} has let go of it; give the same command again when it answers"
     ]
+
+
+def test_a_scheduler_lost_before_the_next_task_is_sent_ends_the_run_too(
+    data: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    mortal.start_workers(1)
+    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler()), daemon=True).start()
+    profile, cluster = replace(LONG, tdqn=TdqnSettings(episodes=1000, hidden=8)), Cluster("dask", mortal.address)
+    ended: list[Outcome] = []
+    arms = ("unguided", "oracle_060")
+    thread = threading.Thread(
+        target=lambda: ended.append(
+            run_suite(data, ["ORVN"], profile, tmp_path / "run", 1, arms, notebooks=False, cluster=cluster)
+        ),
+        daemon=True,
+    )
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    said = f"the scheduler at {mortal.address} has let go of it; give the same command again when it answers"
+    assert sorted((failure.what, failure.why) for failure in ended[0].failures) == [
+        ("oracle_060", said),
+        ("unguided", said),
+    ]
+
+
+def test_a_scheduler_lost_while_arms_without_advice_train_fails_those_with_advice_as_well(
+    data: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    mortal.start_workers(1)
+    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler()), daemon=True).start()
+    profile = replace(TINY, tdqn=TdqnSettings(episodes=1000, hidden=8))
+    ended: list[Outcome] = []
+    cluster = Cluster("dask", mortal.address)
+    arms = ("unguided", "placebo_permuted", "llm_only")
+    thread = threading.Thread(
+        target=lambda: ended.append(
+            run_suite(data, ["ORVN"], profile, tmp_path / "run", 1, arms, notebooks=False, cluster=cluster)
+        ),
+        daemon=True,
+    )
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert sorted(failure.what for failure in ended[0].failures) == sorted(arms)
+    assert all("has let go of it; give the same command again" in failure.why for failure in ended[0].failures)
+
+
+AT_ONCE = """
+import sys, time
+from pathlib import Path
+from llmrl_lib.experiments.arm_tasks import ArmCall
+from llmrl_lib.experiments.spreading import _merged, work_off_here
+from llmrl_lib.experiments.work import Task, attempt
+from llmrl_lib.settings import Profile, TdqnSettings
+
+profile = Profile("tiny", (0, 1), TdqnSettings(episodes=2, hidden=8))
+call = ArmCall(Path(sys.argv[1]), "ORVN", "unguided", profile, Path(sys.argv[2]) / "ORVN" / "unguided", 2)
+
+def cluster():
+    for part in call.parts():
+        part()
+    yield attempt(99, Task("ORVN", "unguided", call), call.finish)
+
+if __name__ == "__main__":
+    here = [(number, Task("", "here", lambda: time.sleep(1.5))) for number in range(6)]
+    print(sorted(_merged([cluster(), work_off_here(here, 2)])))
+"""
+
+
+def test_an_arm_is_written_while_the_processes_of_this_machine_are_busy(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "at_once.py").write_text(AT_ONCE)
+    said = subprocess.run(
+        [sys.executable, str(tmp_path / "at_once.py"), str(data), str(tmp_path / "run")],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert said.stdout.strip() == str([*((number, None) for number in range(6)), (99, None)]), said.stderr
+    assert (tmp_path / "run" / "ORVN" / "unguided" / "manifest.json").is_file()
 
 
 def test_an_interrupted_run_takes_its_work_back_and_the_same_command_goes_on(

@@ -102,12 +102,12 @@ class DaskBackend(ClusterBackend):
     def _why(self, error: BaseException) -> str:
         from distributed import KilledWorker
 
+        if self._client.status != "running" or isinstance(error, CancelledError):
+            return f"the scheduler at {self._address} has let go of it; give the same command again when it answers"
         if isinstance(error, KilledWorker):
             deaths, last = error.allowed_failures + 1, getattr(error.last_worker, "address", "")
             many = f"{deaths} workers died at it, {last} the last" if deaths > 1 else f"the worker {last} died at it"
             return f"{many}; perhaps for want of memory"
-        if isinstance(error, CancelledError):
-            return f"the scheduler at {self._address} has let go of it; give the same command again when it answers"
         return f"its worker could not take or give it ({type(error).__name__}: {error})"
 
     def _cancel(self, futures: list[Any]) -> None:

@@ -16,8 +16,12 @@ from pathlib import Path
 import pytest
 from dask_processes import DaskProcesses
 
-from llmrl_lib.experiments import Cluster, ExperimentError, Outcome, clusters, run_suite, spreading
+from llmrl_lib.experiments import Cluster, ExperimentError, Outcome, clusters, run_suite, spreading, suite
+from llmrl_lib.experiments.adviser import Adviser
+from llmrl_lib.experiments.arm_tasks import ArmCall
 from llmrl_lib.experiments.clusters import Standard, defect_here
+from llmrl_lib.experiments.joblib_backends import ClusterBackend
+from llmrl_lib.language.prompts import load_prompt, save_prompt
 from llmrl_lib.market.dataset import load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings
 
@@ -248,16 +252,24 @@ from llmrl_lib.experiments.spreading import _merged, work_off_here
 from llmrl_lib.experiments.work import Task, attempt
 from llmrl_lib.settings import Profile, TdqnSettings
 
+place = Path(sys.argv[2])
 profile = Profile("tiny", (0, 1), TdqnSettings(episodes=2, hidden=8))
-call = ArmCall(Path(sys.argv[1]), "ORVN", "unguided", profile, Path(sys.argv[2]) / "ORVN" / "unguided", 2)
+call = ArmCall(Path(sys.argv[1]), "ORVN", "unguided", profile, place / "ORVN" / "unguided", 2)
 
 def cluster():
     for part in call.parts():
         part()
+    (place / "trained").touch()
+    time.sleep(0.5)
     yield attempt(99, Task("ORVN", "unguided", call), call.finish)
 
+def stay(place=place):
+    while not (place / "trained").exists():
+        time.sleep(0.05)
+    time.sleep(1)
+
 if __name__ == "__main__":
-    here = [(number, Task("", "here", lambda: time.sleep(1.5))) for number in range(6)]
+    here = [(number, Task("", "here", stay)) for number in range(6)]
     print(sorted(_merged([cluster(), work_off_here(here, 2)])))
 """
 
@@ -269,7 +281,7 @@ def test_an_arm_is_written_while_the_processes_of_this_machine_are_busy(data: Pa
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=45,
         check=False,
     )
     assert said.stdout.strip() == str([*((number, None) for number in range(6)), (99, None)]), said.stderr
@@ -310,6 +322,43 @@ def test_an_interrupted_run_takes_its_work_back_and_the_same_command_goes_on(
     assert again.failures == ()
     for place in (long_on_loky / "ORVN" / "unguided").glob("*.*[!n]"):
         assert (out / "ORVN" / "unguided" / place.name).read_bytes() == place.read_bytes(), place.name
+
+
+def test_a_guide_that_is_a_file_need_not_be_seen_by_workers(data: Path, on_loky: Path, tmp_path: Path) -> None:
+    out, file = shutil.copytree(on_loky, tmp_path / "run"), tmp_path / "guide.toml"
+    shutil.rmtree(out / "ORVN" / "placebo_permuted")
+    save_prompt(load_prompt("p1"), file)
+    profile = replace(TINY, guide=str(file))
+    arm = ArmCall(data, "ORVN", "placebo_permuted", profile, out / "ORVN" / "placebo_permuted")
+    seed = arm.parts()[0]
+    (asked,) = suite._StrategyCall(data, ("ORVN",), str(file), str(file), out, Adviser()).parts()
+    before = (on_loky / "strategies" / "replies.jsonl").read_bytes()
+    file.unlink()
+    asked()
+    seed()
+    seed.moved(data, out).needs()
+    assert (arm.folder / "checkpoints" / "seed-0000.safetensors").is_file()
+    assert (out / "strategies" / "replies.jsonl").read_bytes() == before
+
+
+def test_a_model_whose_folder_a_worker_does_not_see_is_not_asked_of_a_server(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    adviser = Adviser(str(tmp_path / "model"))
+    (call,) = suite._StrategyCall(data, ("ORVN",), "p1", "p1", tmp_path / "run", adviser).parts()
+    (tmp_path / "model").rmdir()
+    with pytest.raises(ExperimentError, match=r"process \d+ on \S+ does not see the folder of the model \S+model; put"):
+        call()
+
+
+@pytest.mark.parametrize(("model", "gpu", "here"), [("nano", True, False), ("", True, True), ("", False, False)])
+def test_a_model_in_a_folder_is_asked_where_the_gpu_is(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, gpu: bool, here: bool
+) -> None:
+    monkeypatch.setattr(suite, "has_gpu", lambda: gpu)
+    far = spreading.Far(ClusterBackend(), replace(Standard.of_this_machine(), marker=tmp_path / "marker"), 1)
+    adviser = Adviser(model or str(tmp_path))
+    (task,) = suite._strategy_tasks(load_dataset(data), ["ORVN"], TINY, tmp_path, adviser, far)
+    assert task.here is here
 
 
 def test_ray_leaves_the_bytes_of_one_machine(

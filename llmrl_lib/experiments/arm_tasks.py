@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
-from llmrl_lib.experiments.adviser import newest_strategies, strategies_of
+from llmrl_lib.experiments.adviser import name_of, newest_strategies, strategies_of
 from llmrl_lib.experiments.arms import CHECKPOINTS, MANIFEST, begin_arm, run_arm, train_seed
 from llmrl_lib.experiments.folders import ExperimentError, write_text
 from llmrl_lib.experiments.guided import LEARNED, hears_strategies
@@ -61,15 +61,17 @@ class ArmCall:
     def parts(self) -> Sequence[ArmCall | SeedCall]:
         """What other workers can do of it: each seed, or the whole; nothing where the arm is finished.
 
-        Raises what `run_arm` raises for a folder of other settings, before anything is sent anywhere.
+        Raises what `run_arm` raises for a folder of other settings, before anything is sent anywhere. A guide that is a file
+        goes out by its name: only this machine need have the file.
         """
         dataset = open_dataset(self.data)
         if begin_arm(dataset, self.ticker, self.arm, self.profile, self.folder, self.strategies()) is not None:
             return []
         (self.folder / PROGRESS).unlink(missing_ok=True)
+        sent = replace(self, profile=replace(self.profile, guide=name_of(self.profile.guide)))
         if self.arm not in LEARNED:
-            return [self]
-        return [SeedCall(self, seed) for seed in self.profile.seeds]
+            return [sent]
+        return [SeedCall(sent, seed) for seed in self.profile.seeds]
 
     def finish(self) -> None:
         """Writes the arm of its trained seeds, or sees that it is there; trains nothing.

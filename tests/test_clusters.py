@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +21,10 @@ from dask_processes import DaskProcesses
 from llmrl_lib.experiments import Cluster, ExperimentError, Outcome, clusters, run_suite, spreading, suite
 from llmrl_lib.experiments.adviser import Adviser
 from llmrl_lib.experiments.arm_tasks import ArmCall
+from llmrl_lib.experiments.carrying import put_in_place
 from llmrl_lib.experiments.clusters import Standard, defect_here
 from llmrl_lib.experiments.joblib_backends import ClusterBackend
+from llmrl_lib.experiments.work import Task, unfit
 from llmrl_lib.language.prompts import load_prompt, save_prompt
 from llmrl_lib.market.dataset import load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings
@@ -155,12 +159,13 @@ def test_what_a_killed_worker_held_goes_on_at_its_checkpoint_and_nothing_else_is
         ended.append(run_suite(data, ["ORVN"], LONG, out, 0, ("unguided",), notebooks=False, cluster=cluster))
 
     _await_workers(mortal, 2)
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     seeds = [out / "ORVN" / "unguided" / "checkpoints" / f"seed-000{seed}.safetensors" for seed in (0, 1)]
     _until(lambda: all(place.is_file() for place in seeds), 60)
     workers[0].kill()
     thread.join(60)
+    assert not thread.is_alive()
     assert ended[0].failures == ()
     _assert_same(out, long_on_loky)
     begun = mortal.begun()
@@ -190,7 +195,7 @@ def test_a_lost_scheduler_ends_the_run_with_what_is_unfinished(
     data: Path, mortal: DaskProcesses, tmp_path: Path
 ) -> None:
     mortal.start_workers(1)
-    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler())).start()
+    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler()), daemon=True).start()
     profile, cluster = replace(LONG, tdqn=TdqnSettings(episodes=1000, hidden=8)), Cluster("dask", mortal.address)
     outcome = run_suite(data, ["ORVN"], profile, tmp_path / "run", 0, ("unguided",), notebooks=False, cluster=cluster)
     assert [failure.why for failure in outcome.failures] == [
@@ -359,6 +364,94 @@ def test_a_model_in_a_folder_is_asked_where_the_gpu_is(
     adviser = Adviser(model or str(tmp_path))
     (task,) = suite._strategy_tasks(load_dataset(data), ["ORVN"], TINY, tmp_path, adviser, far)
     assert task.here is here
+
+
+class _Late(ClusterBackend):
+    """Workers of this process, of which the first `bad` calls find one that cannot take part."""
+
+    def __init__(self, bad: int) -> None:
+        super().__init__()
+        self.bad, self.made, self.pool = bad, 0, ThreadPoolExecutor(1)
+
+    def workers(self) -> int:
+        return 1
+
+    def _start(self, call: Callable[..., object], ticket: object) -> object:
+        return self.pool.submit(self._make, call, ticket)
+
+    def _make(self, call: Callable[..., object], ticket: object) -> object:
+        self.made += 1
+        unfit.set("it has 4 threads" if self.made <= self.bad else "")
+        return call(ticket, None)
+
+    def _why(self, error: BaseException) -> str:
+        return repr(error)
+
+
+class _Said:
+    """A task of one part that notes that it was made."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def parts(self) -> list["_Said"]:
+        return [self]
+
+    def __call__(self) -> None:
+        self.place.touch(exist_ok=False)
+
+    def finish(self) -> None:
+        assert self.place.is_file()
+
+
+@pytest.mark.parametrize(("bad", "made"), [(5, 8), (99, 12)])
+def test_what_an_unfit_worker_is_handed_goes_to_others_and_it_is_named_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int, made: int
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(spreading, "SECONDS_KEPT", 0.0)
+    (tmp_path / "marker").write_text("ours")
+    backend = _Late(bad)
+    far = spreading.Far(backend, Standard.of_this_machine().sharing(tmp_path / "marker", data), 0)
+    tasks = [Task("ORVN", str(number), _Said(tmp_path / str(number))) for number in range(3)]
+    with pytest.warns(UserWarning, match=r"process \d+ on \S+ cannot take part: it has 4 threads") as warned:
+        ended = dict(far.work_off(tasks, 1))
+    assert len(warned) == 1
+    assert sorted(ended) == [0, 1, 2]
+    assert backend.made == made
+    whys = {failure and failure.why for failure in ended.values()}
+    assert whys == ({None} if bad < 12 else {str(warned[0].message)})
+
+
+def test_a_worker_of_many_threads_that_comes_late_takes_no_part(
+    data: Path, long_on_loky: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    mortal.start_workers(1)
+    ended: list[Outcome] = []
+    cluster, out = Cluster("dask", mortal.address), tmp_path / "run"
+    thread = threading.Thread(
+        target=lambda: ended.append(
+            run_suite(data, ["ORVN"], LONG, out, 0, ("unguided",), notebooks=False, cluster=cluster)
+        ),
+        daemon=True,
+    )
+    with warnings.catch_warnings(record=True):
+        thread.start()
+        _until(mortal.begun)
+        late = str(mortal.folder / "preloaded.py")
+        mortal.start_workers(1, "--nthreads", "2", "--preload", late)
+        thread.join(60)
+    assert not thread.is_alive()
+    assert ended[0].failures == ()
+    _assert_same(out, long_on_loky)
+    assert len({process for process, *_ in mortal.begun()}) == 1
+
+
+@pytest.mark.parametrize("name", ["/etc/other", "../other", "checkpoints/../../other", ""])
+def test_files_that_come_back_stay_in_the_arms_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ExperimentError, match="leads out of its folder"):
+        put_in_place(tmp_path / "run" / "arm", {"fine": b"", name: b""})
+    assert not list(tmp_path.iterdir())
 
 
 def test_ray_leaves_the_bytes_of_one_machine(

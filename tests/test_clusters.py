@@ -346,6 +346,16 @@ def test_a_guide_that_is_a_file_need_not_be_seen_by_workers(data: Path, on_loky:
     assert (out / "strategies" / "replies.jsonl").read_bytes() == before
 
 
+def test_a_copy_of_the_data_with_other_bars_is_told_before_a_seed_is_trained(data: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(data, tmp_path / "data")
+    seed = ArmCall(copy, "ORVN", "unguided", TINY, tmp_path / "run" / "ORVN" / "unguided").parts()[0]
+    bars = copy / "bars" / "ORVN.csv"
+    bars.write_text("\n".join(bars.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(ExperimentError, match=r"the worker process \d+ on \S+ sees other data of ORVN in \S+data than"):
+        seed()
+    assert not (tmp_path / "run" / "ORVN" / "unguided" / "checkpoints").exists()
+
+
 def test_a_model_whose_folder_a_worker_does_not_see_is_not_asked_of_a_server(data: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     adviser = Adviser(str(tmp_path / "model"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
 from llmrl_lib.experiments.adviser import name_of, newest_strategies, strategies_of
 from llmrl_lib.experiments.arms import CHECKPOINTS, MANIFEST, begin_arm, run_arm, train_seed
+from llmrl_lib.experiments.clusters import name_of_this_worker
 from llmrl_lib.experiments.folders import ExperimentError, write_text
 from llmrl_lib.experiments.guided import LEARNED, hears_strategies
 from llmrl_lib.experiments.progress import FILE as PROGRESS
@@ -71,7 +72,8 @@ class ArmCall:
         sent = replace(self, profile=replace(self.profile, guide=name_of(self.profile.guide)))
         if self.arm not in LEARNED:
             return [sent]
-        return [SeedCall(sent, seed) for seed in self.profile.seeds]
+        content = dataset.content_hash(self.ticker)
+        return [SeedCall(sent, seed, content) for seed in self.profile.seeds]
 
     def finish(self) -> None:
         """Writes the arm of its trained seeds, or sees that it is there; trains nothing.
@@ -115,10 +117,16 @@ class SeedCall:
 
     whole: ArmCall
     seed: int
+    content: str = ""  # the ticker's hash where the arm is put together; blank: not compared
 
     def __call__(self) -> None:
         arm = self.whole
         dataset, tell = open_dataset(arm.data), Teller(self.progress)
+        if self.content and dataset.content_hash(arm.ticker) != self.content:
+            raise ExperimentError(
+                f"the worker {name_of_this_worker()} sees other data of {arm.ticker} in {arm.data} than the machine that the "
+                "run was started on; copy the dataset anew, or say --storage return"
+            )
         train_seed(
             dataset, arm.ticker, arm.arm, arm.profile, arm.folder, self.seed, tell, arm.strategies()
         )  # fmt: skip

@@ -97,7 +97,7 @@ def signal(given: argparse.Namespace) -> dict[str, Any]:
         months = months_of(market, years, names, settings.exemplars, (), seed)
         training = train(months, names, _chat(given, market), settings.tuning)
         kept = set(training.survivors)
-        share = len(kept & group) / len(kept)
+        share = len(kept & group) / max(1, len(kept))
         best = [one.feature for one in training.scores[:3]]
         rank = next(one.rank for one in training.scores if one.feature == CARRIER)
         row = {"seed": seed, "rank": rank, "share": round(share, 3), "best": best, "contained": CARRIER in kept}

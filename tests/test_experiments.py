@@ -1,6 +1,7 @@
 """Runs are whole or resumable: what stands in their folders, what is refused, what survives a failure."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -15,12 +16,16 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from llmrl_lib.experiments import ExperimentError, Run, load_arm, open_run, run_arm, run_suite, suite
+from llmrl_lib.experiments import ExperimentError, Run, execution, load_arm, open_run, run_arm, run_suite, suite
+from llmrl_lib.experiments.adviser import Adviser
 from llmrl_lib.experiments.arms import CLASSICAL
 from llmrl_lib.experiments.execution import execute_notebook, with_names
 from llmrl_lib.experiments.folders import explain, first_difference, write_text, write_whole
 from llmrl_lib.experiments.processes import alone_in
+from llmrl_lib.experiments.progress import Display
+from llmrl_lib.experiments.work import Task
 from llmrl_lib.market.dataset import load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings, load_profile
 
@@ -185,6 +190,43 @@ def test_the_processes_are_shared_by_the_arms_that_are_still_to_train(
     monkeypatch.setattr(suite, "_work_off", work_off)
     run_suite(EMBEDDED, ["ORVN", "KSTV"], SMOKE, folder, jobs=8, notebooks=False)
     assert given == [8, 8]
+
+
+def test_a_repeated_run_says_what_is_done_already(tmp_path: Path) -> None:
+    said = []
+    for arms in (("buy_and_hold",), ("buy_and_hold", "sell_and_hold"), ("buy_and_hold",)):
+        file = io.StringIO()
+        run_suite(EMBEDDED, ["ORVN"], PLAIN, tmp_path, 1, arms, Display(Console(file=file, width=200)), notebooks=False)
+        said.append(file.getvalue().splitlines()[0])
+    assert said == [
+        "1 task to do: ORVN buy_and_hold",
+        "2 tasks, 1 of them done before; to do: ORVN sell_and_hold",
+        "1 task, 1 of them done before",
+    ]
+
+
+def test_strategies_and_a_gpus_arms_are_done_before_only_as_a_whole(tmp_path: Path) -> None:
+    asked = suite._StrategyCall(EMBEDDED, ("ORVN", "KSTV"), "p1", "p1", tmp_path, Adviser())
+    together = {("ORVN", arm): tmp_path / "ORVN" / arm for arm in ("unguided", "guided")}
+    gpu = suite._GpuCall(EMBEDDED, together, SMOKE, tmp_path)
+    done = []
+    for ticker, arm in (("ORVN", "unguided"), ("KSTV", "guided")):
+        (tmp_path / "strategies" / "p1-1").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "strategies" / "p1-1" / f"{ticker}.jsonl").touch()
+        (tmp_path / "ORVN" / arm).mkdir(parents=True)
+        (tmp_path / "ORVN" / arm / "manifest.json").write_text("{}")
+        done.append([suite._done_before(Task("", "", call)) for call in (asked, gpu)])
+    assert done == [[False, False], [True, True]]
+
+
+def test_a_notebook_is_done_before_where_its_copy_would_be_kept(tmp_path: Path) -> None:
+    source, output = tmp_path / "a.ipynb", tmp_path / "b.ipynb"
+    source.write_text("{}")
+    assert not execution.is_kept(source, output, {}, [b"x"])
+    output.write_text(json.dumps({"metadata": {"llmrl": {"inputs": execution._digest(source, {}, [b"x"])}}}))
+    assert execution.is_kept(source, output, {}, [b"x"])
+    assert not execution.is_kept(source, output, {}, [b"y"])
+    assert not execution.is_kept(source, output, {"ticker": "ORVN"}, [b"x"])
 
 
 def test_a_run_folder_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:

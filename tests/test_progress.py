@@ -77,6 +77,17 @@ def test_many_tasks_are_counted_and_not_all_named() -> None:
     assert file.getvalue() == "40 tasks to do: T0, T1, T2, T3, T4, T5 and 34 more\n"
 
 
+def test_what_an_earlier_run_left_done_is_counted_apart() -> None:
+    done, left = [Work(f"T{number}", None, 0, before=True) for number in range(2)], Work("T2", None, 0)
+    told = []
+    for work in ([*done, left], done):
+        file = io.StringIO()
+        with Display(Console(file=file)).showing(work):
+            pass
+        told.append(file.getvalue())
+    assert told == ["3 tasks, 2 of them done before; to do: T2\n", "2 tasks, 2 of them done before\n"]
+
+
 def test_a_terminal_gets_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LOOKS", 0.01)
     file = io.StringIO()

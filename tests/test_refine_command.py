@@ -1,6 +1,7 @@
 """`llmrl refine` against a server on a socket, and embeddings from one."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 import llmrl_lib as ll
 from llmrl_lib.cli import app
+from llmrl_lib.experiments.refining_verdict import worth_using
 from llmrl_lib.language.chat import ServerError, UnknownModelError
 
 EMBEDDED = "data/embedded"
@@ -44,7 +46,18 @@ def test_each_role_asks_its_own_model_and_the_same_command_asks_nothing_again(tm
     assert {("coach", "ratings"), ("pen", "candidate"), ("any", "strategy")} <= kinds
     assert {model for model, kind in kinds if kind == "criticism"} <= {"robe"}
     assert len({model for model, _ in kinds}) == len(kinds)
-    assert "winner.toml" in first.output
+    printed = first.output.splitlines()
+    [use] = [line for line in printed if "llmrl strategies" in line]
+    why, given = use.split(": llmrl ", 1)
+    assert why == ("Use it with" if worth_using(ll.read_refinement(tmp_path).verdict) else "To look at what it does")
+    with ChatServer() as server:
+        given = given.replace(given.split("--base-url ")[1], server.url)
+        used = CliRunner().invoke(
+            app, [*shlex.split(given), "--tickers", "ORVN", "--out", str(tmp_path / "used"), "--free"]
+        )
+        assert used.exit_code == 0, used.output
+    assert "waited" in used.output
+    assert list((tmp_path / "used").glob("p1-*"))
     assert ll.read_refinement(tmp_path).verdict is not None
 
 

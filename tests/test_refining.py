@@ -17,14 +17,14 @@ from llmrl_lib.evidence.sharpe import expected_best, probabilistic_sharpe
 from llmrl_lib.experiments.auditing import _trials
 from llmrl_lib.experiments.refining import carry_out, cost_of
 from llmrl_lib.experiments.refining_plan import Refinement, plan_refinement
-from llmrl_lib.experiments.refining_verdict import verdict_of, verdict_sentences
+from llmrl_lib.experiments.refining_verdict import verdict_of, verdict_sentences, worth_using
 from llmrl_lib.experiments.runs import Run
 from llmrl_lib.language.chat import BudgetError, ChatError, OffSchemaError, ServerError, Usage
 from llmrl_lib.language.prices import load_prices
 from llmrl_lib.language.prompts import PromptError, load_prompt
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.market.features import truncated
-from llmrl_lib.strategy.refinement.loop import Tried
+from llmrl_lib.strategy.refinement.loop import Rules, Tried, _ended
 from llmrl_lib.strategy.refinement.windows import divide
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -95,7 +95,9 @@ class TestFiles:
     def test_fields_and_instructions_and_the_winner_can_be_read(self, made):
         refined, _ = made
         assert len(refined.fields) > 80
-        assert refined.fields["survives"].sum() == -(-len(refined.fields) // 4)
+        assert refined.fields["survives"].sum() == min(
+            -(-len(refined.fields) // 4), (refined.fields["rated"] > 0).sum()
+        )
         assert 1 <= len(refined.instructions) <= 10
         assert refined.winner is not None
         assert refined.winner.name == "p1"
@@ -189,6 +191,37 @@ class TestHonesty:
         assert "no reason to prefer it" in told[0]
         assert "no skill to look for" in told[1]
         assert told[2].startswith("Nothing was held out")
+
+    @pytest.mark.parametrize(("push", "alike"), [(0.0, True), (0.001, False)])
+    def test_a_repetition_that_ends_without_beating_anything_is_no_success(self, market, push, alike):
+        days = pd.date_range("2013-01-01", periods=300)
+        holding = pd.Series(np.random.default_rng(1).normal(0.0, 0.01, 300), days)
+        one = _tried(1, holding + push * np.sign(np.arange(300) % 2 - 0.5), holding)
+        one = replace(one, start=one.sharpe, best=one.sharpe)
+        ended = _ended(one, 1, Rules())
+        assert ended.startswith("regret is at most 0.01: it ")
+        assert ("did what holding does" in ended, "as good as the start, no better" in ended) == (alike, not alike)
+        assert ended.endswith("was not criticised")
+        verdict = verdict_of(replace(one, ended=ended), [replace(one, ended=ended)], {}, divide(market, ["ORVN"]))
+        told = " ".join(verdict_sentences(verdict))
+        assert "1 of 1 repetitions ended with a candidate that equals the better of baseline and holding" in told
+        assert "That is no success." in told
+        assert ("1 of them does on every day what holding does" in told) is alike
+        assert not worth_using(verdict)
+        del verdict["level"]  # as of folders that were judged before this was told
+        assert "no success" not in " ".join(verdict_sentences(verdict))
+
+    def test_a_repetition_that_beat_its_start_or_went_to_its_end_is_not_told_of(self, market):
+        days = pd.date_range("2013-01-01", periods=300)
+        holding = pd.Series(np.random.default_rng(1).normal(0.0, 0.01, 300), days)
+        better = _tried(1, holding + 0.001, holding)
+        better = replace(better, start=better.sharpe - 1.0, best=better.sharpe - 1.0)
+        assert _ended(better, 1, Rules()) == "it beats what the windows gave before"
+        verdict = verdict_of(better, [better], {}, divide(market, ["ORVN"]))
+        assert verdict["level"]["repetitions"] == 0
+        assert worth_using(verdict)
+        worse = replace(better, start=99.0, best=99.0)
+        assert _ended(worse, 3, Rules()) == "that was the last round"
 
 
 def _tried(number: int, returns: pd.Series, holding: pd.Series, start: float = 0.0) -> Tried:

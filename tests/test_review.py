@@ -163,6 +163,62 @@ def test_the_commands_go_from_strategies_to_a_report(tmp_path: Path) -> None:
     assert "S02.json: it is a simulated reviewer's" in refused.stderr
 
 
+def test_make_says_what_is_odd_about_a_study_and_how_many_packets_there_are(tmp_path: Path) -> None:
+    place = tmp_path / "strategies" / "p4-1"
+    place.mkdir(parents=True)
+    write_strategies(strategies("ORVN"), place / "ORVN.jsonl")
+    (place / "order.toml").write_text("")
+
+    def make(out: str, reviewers: str, cases: int) -> Any:
+        words = [
+            "--dataset",
+            ROOT / "data" / "embedded",
+            "--strategies",
+            tmp_path / "strategies",
+            "--out",
+            tmp_path / out,
+        ]
+        done = command("make", *words, "--reviewers", reviewers, "--cases", str(cases))
+        assert done.exit_code == 0, done.stderr
+        return done
+
+    few = make("few", "Anna,Ben,R07", 4)
+    assert "of 4 cases only 1 is the model's own (controls 2, shown again 1)" in few.stderr
+    assert "Anna, Ben: if these are names, give labels such as R01 instead" in few.stderr
+    assert len(few.stderr.splitlines()) == 2
+    assert few.stdout.count("3 packets in ") == 1
+    assert "in all" not in few.stdout
+    later = make("few", "2", 4)
+    assert "2 packets in " in later.stdout
+    assert "(5 packets in all, with those made before)" in later.stdout
+    assert make("enough", "1", 5).stderr == ""
+
+
+def test_little_is_said_of_few_cases() -> None:
+    """A reviewer, one case of the model's own and two controls: no percentages without width, no claim, no lone dashes."""
+    own = {"ORVN": strategies("ORVN")}
+    small = make_study(market(), own, 2018, ReviewPlan(4, 1, 2))
+    answers = reviewing.simulated_answers(small, [Traits()]).assign(simulated=False)
+    review = Review(small, answers, False)
+    hits = review_tables.hits_table(review)
+    assert not hits["95% interval"].str.contains("%").any()
+    assert set(hits["95% interval"]) <= {"nothing varies", "-"}
+    assert review_texts.controls(review).endswith("of whether the two are rated alike.")
+    assert set(review_tables.effect_table(review)["effect"]) == {"-"}
+    words = {part.title: words for part, _, words in review_report.told(review)}
+    assert (
+        "There is no effect to be shown: with 1 reviewer and 1 case of the model's"
+        in words["Does agreeing raise the rating?"]
+    )
+    assert "look like" not in words["Controls"]
+
+
+def test_hit_rates_that_never_vary_have_no_interval(people: pd.DataFrame) -> None:
+    sure = people.assign(own_side=people["right_side"], side=people["right_side"])
+    assert list(review_tables.hits_table(Review(study(), sure, False))["95% interval"]) == ["nothing varies"] * 3
+    assert review_texts.agreeing(Review(study(), people, False)) == ""
+
+
 def test_a_study_without_answers_says_where_to_put_them_and_writes_no_table(tmp_path: Path) -> None:
     reviewing.make_review(study(), ["R01"], tmp_path)
     for verb in ("collect", "report"):

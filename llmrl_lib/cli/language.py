@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -82,7 +83,8 @@ def strategies(
             made = work.produce(wanted, replay, out, lambda done, total: status.update(f"{done} of {total} answered"))
         print_frame(screen, work.summary(wanted, made), f"{len(made)} strategies in {out}")
         columns = ["calls", "prompt_tokens", "completion_tokens", "mean_prompt_tokens", "total_usd", "seconds"]
-        print_frame(screen, ledger(out, known)[columns].reset_index(), "What this folder has cost so far")
+        told = ledger(out, known)[columns].rename(columns={"seconds": "seconds waited, summed over requests"})
+        print_frame(screen, told.reset_index(), "What this folder has cost so far")
 
 
 def refine(
@@ -136,7 +138,7 @@ def refine(
         from llmrl_lib.experiments.adviser import Adviser
         from llmrl_lib.experiments.refining_plan import Refinement, plan_refinement
         from llmrl_lib.experiments.refining_tables import candidates_table
-        from llmrl_lib.experiments.refining_verdict import verdict_sentences
+        from llmrl_lib.experiments.refining_verdict import verdict_sentences, worth_using
         from llmrl_lib.language.embedding import OpenAIEmbedding
         from llmrl_lib.language.prices import load_prices
         from llmrl_lib.market.dataset import load_dataset
@@ -185,6 +187,11 @@ def refine(
         if refined.waiting:
             print(f"Look at {refined.waiting}, change it or not, and give the same command again to go on.")
             return
-        for sentence in verdict_sentences(refined.verdict or {}):
+        verdict = refined.verdict or {}
+        for sentence in verdict_sentences(verdict):
             print(sentence)
-        print(f"Use it with: llmrl strategies --prompt {out / 'winner.toml'}; p2.toml to p4.toml beside it extend it.")
+        why = "Use it with" if worth_using(verdict) else "To look at what it does"
+        words = ["llmrl", "strategies", "--dataset", dataset, "--model", model, "--prompt", out / "winner.toml"]
+        words += ["--base-url", base_url] if base_url else []
+        print(f"{why}: {shlex.join(map(str, words))}")
+        print("p2.toml to p4.toml beside winner.toml extend it.")

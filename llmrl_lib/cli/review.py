@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -67,11 +68,16 @@ def make(
         human = work.read_rationales(rationales) if rationales else []
         plan = ReviewPlan(cases, repeats, shuffled, seed)
         study = work.study_of(data, folder, chosen, named, year, plan, human)
-        made = work.make_review(study, _labels(reviewers), place)
+        labels = _labels(reviewers)
+        made = work.make_review(study, labels, place)
         print_frame(console(), study_table(study).reset_index(names="what"), "The study")
-        largest = max(file.stat().st_size for file in made)
+        for told in filter(None, (work.few_cases(study), named_like_people(labels))):
+            say(told)
+        largest, there = max(file.stat().st_size for file in made), len(work.read_study(place).sent)
+        beside = f" ({there} packets in all, with those made before)" if there > len(made) else ""
         print(
-            f"{len(made)} packets in {made[0].parent}, at most {largest / 1e6:.2f} MB each: send one to each reviewer."
+            f"{len(made)} packet{'s' * (len(made) != 1)} in {made[0].parent}{beside}, at most {largest / 1e6:.2f} MB each: "
+            "send one to each reviewer."
         )
         print(f"Put the files that come back into {place / work.ANSWERS}, then: llmrl review collect {place}")
         print(f"{place / work.KEY} says what is behind the cases: do not send it.")
@@ -156,6 +162,17 @@ def report(
             text = annotations_csv(found.answers, None if test_years else found.study.split)
             write_text(annotations, text)
             print(f"{len(text.splitlines()) - 1} annotated months in {annotations}")
+
+
+def named_like_people(labels: Sequence[str]) -> str:
+    """A sentence on labels of letters alone, which may be names; blank where there is none."""
+    names = [label for label in labels if len(label) > 2 and label.replace("-", "").replace("_", "").isalpha()]
+    if not names:
+        return ""
+    return (
+        f"{', '.join(names)}: if these are names, give labels such as R01 instead; packets, answers and report show them, "
+        "and nothing here needs to know who answered"
+    )
 
 
 def _labels(reviewers: str) -> list[str]:

@@ -52,6 +52,12 @@ def execute_notebook(
     return True
 
 
+def is_kept(source: Path, output: Path, parameters: Parameters, inputs: Iterable[bytes] = ()) -> bool:
+    """Whether `execute_notebook` would keep the copy that is there."""
+    kept = _kept_digest(output)
+    return kept is not None and kept == _digest(source, parameters, inputs)
+
+
 def notebook_folder() -> Path:
     """Where the suite's notebooks are: in the checkout, or inside an installed package."""
     package = Path(str(resources.files("llmrl_lib")))

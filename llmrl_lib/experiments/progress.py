@@ -27,6 +27,7 @@ class Work:
     title: str
     folder: Path | None  # where FILE is looked for
     episodes: int
+    before: bool = False  # whether an earlier run left it done, so that little is to do
 
 
 class Display:
@@ -105,7 +106,7 @@ class _Lines:
         self._begun: set[int] = set()
         self._since = self._last = time.monotonic()
         self._lock = threading.Lock()
-        self._say(f"{_counted(len(work))} to do: {_named([one.title for one in work])}")
+        self._say(_to_do(work))
 
     def ended(self, number: int, said: str) -> None:
         with self._lock:
@@ -158,6 +159,15 @@ def _lines(console: Console, work: Sequence[Work]) -> Iterator[_Lines]:
 def _watch(stop: threading.Event, look: Callable[[], None]) -> None:
     while not stop.wait(SECONDS_BETWEEN_LOOKS):
         look()
+
+
+def _to_do(work: Sequence[Work]) -> str:
+    """What there is to do, those apart that an earlier run left done."""
+    left = [one.title for one in work if not one.before]
+    if len(left) == len(work):
+        return f"{_counted(len(work))} to do: {_named(left)}"
+    done = f"{_counted(len(work))}, {len(work) - len(left)} of them done before"
+    return f"{done}; to do: {_named(left)}" if left else done
 
 
 def _how_far(work: Work, said: tuple[int, float]) -> str:

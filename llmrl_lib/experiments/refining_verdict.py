@@ -15,7 +15,7 @@ import pandas as pd
 
 from llmrl_lib.evidence.bootstrap import sharpe_difference, sharpe_interval
 from llmrl_lib.evidence.sharpe import expected_best, luck_corrected, probabilistic_sharpe
-from llmrl_lib.strategy.refinement.loop import Tried
+from llmrl_lib.strategy.refinement.loop import LEVEL, Tried
 from llmrl_lib.strategy.refinement.trials import ratio
 from llmrl_lib.strategy.refinement.windows import Years
 
@@ -40,6 +40,7 @@ def verdict_of(
     trials = [ratio(values) for values in excess.values()]
     count = max(counted, len(trials))
     moved = excess[winner.name].to_numpy("float64")
+    level = [one for one in own if one.ended.startswith(LEVEL)]
     luck: dict[str, float | None] = {"deflated": None, "luck_corrected": None}
     if moved.std() > 0:
         best = expected_best(count, float(np.std(trials, ddof=1))) if count > 1 and len(trials) > 1 else 0.0
@@ -54,6 +55,11 @@ def verdict_of(
             "start": winner.start,
             "excess_sharpe": ratio(excess[winner.name]),
             **luck,
+        },
+        "level": {  # repetitions that ended with a candidate as good as their start, which no judge was asked about
+            "repetitions": len(level),
+            "of": len({one.repetition for one in tried}),
+            "as_holding": sum(one.as_holding for one in level),
         },
         "critics": {
             "judge": [max(0.0, one.regret or 0.0) for one in _last(tried, False)],
@@ -89,6 +95,7 @@ def verdict_sentences(verdict: Mapping[str, Any]) -> list[str]:
             f"None of {count} candidates did better on its windows than the better of the baseline prompt and holding. The "
             f"best of them, {best}, is kept ({score:.2f} against {start:.2f}), but there is no reason to prefer it."
         )
+    found += _level(verdict.get("level", {"repetitions": 0}))
     chance = sampled["deflated"]
     if chance is None:
         found.append("On its windows the winner did what holding does, so there is no skill to look for.")
@@ -104,6 +111,23 @@ def verdict_sentences(verdict: Mapping[str, Any]) -> list[str]:
         for pair, figures in place["differences"].items():
             found.append(_compared(where, pair, figures, verdict["winner"]))
     return found
+
+
+def worth_using(verdict: Mapping[str, Any]) -> bool:
+    """Whether any candidate did better on its windows than baseline and holding: else nothing speaks for the winner."""
+    return bool(verdict["sampled"]["above_start"])
+
+
+def _level(level: Mapping[str, int]) -> list[str]:
+    """What is to be said of repetitions that ended because regret was small, and not because anything was beaten."""
+    if not level["repetitions"]:
+        return []
+    alike = f" ({level['as_holding']} of them does on every day what holding does)" if level["as_holding"] else ""
+    return [
+        f"{level['repetitions']} of {level['of']} repetitions ended with a candidate that equals the better of baseline "
+        f"and holding, or nearly{alike}: the rule on regret ends the search there, and the judge is not asked about it. That "
+        "is no success."
+    ]
 
 
 def _compared(where: str, pair: str, figures: Mapping[str, float] | None, winner: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from llmrl_lib.experiments import review_tables as tables
-from llmrl_lib.experiments.review_texts import FEW, certainty, comments_html, controls
+from llmrl_lib.experiments.review_texts import FEW, agreeing, certainty, comments_html, controls
 from llmrl_lib.experiments.reviewing import Review
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -66,9 +66,9 @@ PARTS = {
     ),
     "controls": Part(
         "Controls",
-        "Controls look like the model's cases. Reviewers who check reasons against figures rate words of another month "
-        "lower; where these score the same, the scores above measure style. "
-        f"The interval of fewer than about {FEW} controls says little.",
+        "Controls are laid out like the model's cases: no packet tells them apart. Reviewers who check reasons "
+        "against figures rate words of another month lower; where enough of these score the same, the scores above measure "
+        f"style. The interval of fewer than about {FEW} controls says little.",
         tables.controls_table,
         controls,
     ),
@@ -96,6 +96,7 @@ PARTS = {
         "score is applause for one's own opinion. The interval is for other reviewers of these cases; with fewer than "
         "five reviewers there is none.",
         tables.effect_table,
+        agreeing,
     ),
     "halo": Part(
         "Halo",
@@ -136,7 +137,7 @@ def told(review: Review) -> list[tuple[Part, pd.DataFrame, str]]:
     found = []
     for part in PARTS.values():
         if len(table := part.table(review)):
-            found.append((part, table, " ".join([part.about, *([part.more(review)] if part.more else [])])))
+            found.append((part, table, " ".join(filter(None, [part.about, part.more(review) if part.more else ""]))))
     return found
 
 

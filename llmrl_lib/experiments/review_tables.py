@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -103,9 +103,11 @@ def hits_table(review: Review) -> pd.DataFrame:
     found, rows = bias.hit_rates(review.answers), {}
     for name, one in found.to_dict("index").items():
         shown = f"{one['rate']:+.0%}" if name == "difference" and not pd.isna(one["rate"]) else share(one["rate"])
-        low, high = share(one["low"]), share(one["high"])
-        interval = NONE if NONE in (low, high) else f"{low} to {high}"
-        rows[str(name)] = {"right": shown, "95% interval": interval, "known": f"{one['ratings']:.0f}"}
+        rows[str(name)] = {
+            "right": shown,
+            "95% interval": span(one["low"], one["high"], share),
+            "known": f"{one['ratings']:.0f}",
+        }
     if review.simulated:
         rows["reviewers"]["built in"] = share(_mean_trait("hit_rate"))
     return _of(review, rows).fillna("")
@@ -205,11 +207,11 @@ def share(value: float) -> str:
     return NONE if pd.isna(value) else f"{value:.0%}"
 
 
-def span(low: float, high: float) -> str:
-    """An interval; a dash where there is none, and in words one without width, as of ratings that are all the same."""
+def span(low: float, high: float, told: Callable[[float], str] = number) -> str:
+    """An interval, its ends `told` so; a dash where there is none, and in words one without width, of ratings all alike."""
     if pd.isna(low) or pd.isna(high):
         return NONE
-    return "nothing varies" if high - low < NO_WIDTH else f"{number(low)} to {number(high)}"
+    return "nothing varies" if high - low < NO_WIDTH else f"{told(low)} to {told(high)}"
 
 
 def _with_span(value: float, low: float, high: float) -> str:

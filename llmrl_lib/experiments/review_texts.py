@@ -12,6 +12,7 @@ from typing import Any
 
 from llmrl_lib.experiments import review_tables as tables
 from llmrl_lib.experiments.reviewing import Review
+from llmrl_lib.strategy.review.bias import agreement_effect
 from llmrl_lib.strategy.review.comments import CRITICISED, MIXED, PRAISED
 from llmrl_lib.strategy.review.scores import first_showings, scores_table
 from llmrl_lib.strategy.review.study import HUMAN, SHUFFLED
@@ -49,7 +50,21 @@ def controls(review: Review) -> str:
     told = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
     if not told:
         return "This study has no controls: it does not show whether reviewers read."
-    return f"Of the {_counted(len(shown), 'case')} of this study, second showings apart, controls are: {told}."
+    few = min(sum(parts.values()), len(shown) - sum(parts.values())) < 2
+    little = " With a single case of a kind nothing can be said of whether the two are rated alike." if few else ""
+    return f"Of the {_counted(len(shown), 'case')} of this study, second showings apart, controls are: {told}.{little}"
+
+
+def agreeing(review: Review) -> str:
+    """A sentence where no effect of agreeing can be known, and why; else blank."""
+    if agreement_effect(review.answers)["effect"].notna().any():
+        return ""
+    first = first_showings(review.answers)
+    seen = f"{_counted(first['reviewer'].nunique(), 'reviewer')} and {_counted(first['case'].nunique(), 'case')}"
+    return (
+        f"There is no effect to be shown: with {seen} of the model's, whether reviewers predicted what the model said "
+        "is a matter of the reviewer or of the case alone, and cannot be told apart from mild reviewers or good cases."
+    )
 
 
 def comments_html(review: Review) -> str:

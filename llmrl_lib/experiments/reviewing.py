@@ -40,6 +40,7 @@ from llmrl_lib.strategy.review.rubric import CONFIDENCES, SIDES
 from llmrl_lib.strategy.review.simulated import Traits, quality_of, simulated_sheets
 from llmrl_lib.strategy.review.study import (
     HUMAN,
+    MODEL,
     TICKERS,
     ReviewError,
     ReviewPlan,
@@ -191,6 +192,19 @@ def make_review(study: Study, reviewers: Sequence[str], folder: Path) -> list[Pa
     for name, made in packets.items():
         write_text(places[name], made.html)
     return list(places.values())
+
+
+def few_cases(study: Study) -> str:
+    """A sentence where fewer than two cases are the model's own; else blank."""
+    shown = [one for one in study.cases if not one.repeats]
+    own = sum(one.kind == MODEL for one in shown)
+    if own > 1:
+        return ""
+    again, others = len(study.cases) - len(shown), len(shown) - own
+    return (
+        f"of {len(study.cases)} cases only {own} is the model's own (controls {others}, shown again {again}): scores of "
+        "one case say nothing of the next; give more --cases or fewer --shuffled"
+    )
 
 
 def read_study(folder: str | Path) -> Study:

@@ -21,7 +21,7 @@ from llmrl_lib.experiments.adviser import Adviser, advise, has_strategies, strat
 from llmrl_lib.experiments.arm_tasks import ArmCall, Teller
 from llmrl_lib.experiments.arms import ARMS, CHECKPOINTS, CLASSICAL, MANIFEST, run_arms
 from llmrl_lib.experiments.clusters import Cluster, name_of_this_worker
-from llmrl_lib.experiments.execution import execute_notebook, notebook_folder
+from llmrl_lib.experiments.execution import execute_notebook, is_kept, notebook_folder
 from llmrl_lib.experiments.flag_arms import FLAG_ARMS, FLAG_TRADER, RANDOM, flag_settings
 from llmrl_lib.experiments.folders import ExperimentError, explain
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, UNGUIDED, hears_strategies
@@ -321,13 +321,20 @@ class _NotebookCall:
     ticker: str
 
     def __call__(self) -> None:
+        source, output, parameters = self._asked()
+        places = {self.folder: "[run]", open_run(self.folder).dataset_path: "[dataset]"}
+        execute_notebook(source, output, parameters, _inputs(self.folder, self.ticker), places)
+
+    def done(self) -> bool:
+        return is_kept(*self._asked(), _inputs(self.folder, self.ticker))
+
+    def _asked(self) -> tuple[Path, Path, dict[str, str]]:
         place = self.folder / "notebooks" / self.ticker
         parameters = {"run_folder": Path(os.path.relpath(self.folder, place)).as_posix()}
         if self.ticker:
             parameters["ticker"] = self.ticker
         source = notebook_folder() / f"{self.name}.ipynb"
-        places = {self.folder: "[run]", open_run(self.folder).dataset_path: "[dataset]"}
-        execute_notebook(source, place / source.name, parameters, _inputs(self.folder, self.ticker), places)
+        return source, place / source.name, parameters
 
 
 def _inputs(folder: Path, ticker: str) -> Iterator[bytes]:
@@ -343,12 +350,24 @@ def _inputs(folder: Path, ticker: str) -> Iterator[bytes]:
         yield hashlib.sha256(manifest.read_bytes()).digest()
 
 
+def _done_before(task: Task) -> bool:
+    """Whether an earlier run left all that a task makes, so that making it again only finds it."""
+    call = task.call
+    if isinstance(call, _StrategyCall):
+        return all(has_strategies(call.folder / STRATEGIES, call.prompt, ticker) for ticker in call.tickers)
+    if isinstance(call, _GpuCall):
+        return all((place / MANIFEST).is_file() for place in call.wanted.values())
+    if isinstance(call, _NotebookCall):
+        return call.done()
+    return task.folder is not None and (task.folder / MANIFEST).is_file()
+
+
 def _work_off(tasks: Sequence[Task], jobs: int, display: Display, far: Far | None = None) -> Iterator[Failure]:
     """Calls all tasks, in up to `jobs` processes or on a cluster; yields the failures once all have ended."""
     if not tasks:
         return
     failures: list[Failure] = []
-    work = [Work(task.title, task.folder, task.episodes) for task in tasks]
+    work = [Work(task.title, task.folder, task.episodes, _done_before(task)) for task in tasks]
     with display.showing(work):
         try:
             ended = far.work_off(tasks, jobs) if far else work_off_here(list(enumerate(tasks)), jobs)

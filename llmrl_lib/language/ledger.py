@@ -33,7 +33,7 @@ COLUMNS = {  # of the ledger, a row per label and model
     "mean_usd": "per request; missing where the price is unknown",
     "total_usd": "missing where the price is unknown",
     "mean_seconds": "per request, waiting and retries included",
-    "seconds": "of all requests, as if one after the other",
+    "seconds": "waiting, summed over requests: those in flight side by side count one after the other",
     "estimate_off": "by which share the estimate of prompt tokens missed the server's count, in all",
     "price": "where the price is from, or unknown",
 }

@@ -67,6 +67,7 @@ def test_a_person_goes_through_a_packet_and_the_answers_are_collected(folder: Pa
         page = watched.page
         page.goto(place.as_uri())
         _screen(page, size, "start")
+        assert page.inner_text("#where") == "12 cases, about 15 minutes"
         page.click("text=Begin")
         assert "what describes you best" in page.inner_text("#trouble")
         begin(page)

@@ -22,10 +22,12 @@ from llmrl_lib.strategy.refinement.errors import (
     UnknownFeatureError,
     UnknownInstructionError,
 )
+from llmrl_lib.strategy.refinement.exemplars import Months
 from llmrl_lib.strategy.refinement.fields import Contrast, candidate_fields, contrasts, standings
 from llmrl_lib.strategy.refinement.judge import Month, Tally, Trial, criticism_from_reply, judge_request
 from llmrl_lib.strategy.refinement.knowledge import KnownField, KnownLine, Marks, Scores
-from llmrl_lib.strategy.refinement.trainer import Exemplar, ratings_from_reply, trainer_request
+from llmrl_lib.strategy.refinement.trainer import Exemplar, Rating, Ratings, ratings_from_reply, trainer_request
+from llmrl_lib.strategy.refinement.training import _rationales, _scores
 from llmrl_lib.strategy.refinement.writer import Draft, draft_from_reply, writer_request
 from llmrl_lib.strategy.strategist import decisions
 
@@ -168,6 +170,38 @@ class TestTrainer:
             trainer_request(exemplar, (), KNOWN, (1, 1), Tuning())
 
 
+class TestTraining:
+    @staticmethod
+    def sheet(rationale, **rated):
+        return Ratings(tuple(Rating(name, "1", "so", "bullish", word) for name, word in rated.items()), rationale)
+
+    def test_that_no_field_mattered_is_no_rule(self):
+        nothing = [
+            self.sheet("No field of these stood behind it.", vix="medium"),
+            self.sheet("None of these mattered.", vix="high"),
+            self.sheet("nothing here", vix="high"),
+        ]
+        rules = [
+            self.sheet("No rise follows a high vix.", vix="high"),
+            self.sheet("Steep skews precede falls.", vix="medium"),
+        ]
+        assert _rationales([*nothing, *rules], {"vix"}) == [one.rationale for one in rules]
+        assert _rationales(nothing, {"vix"}) == []
+        assert _rationales(nothing, set()) == []
+
+    def test_rules_speak_of_no_field_that_does_not_survive(self):
+        own, other = self.sheet("High vix is bearish.", vix="high"), self.sheet("High beta is bullish.", vix="high")
+        assert _rationales([own, other], {"vix"}) == ["High vix is bearish."]
+        assert len(_rationales([own, other], {"roe_qoq"})) == 2  # none speaks of a survivor: all of them
+
+    def test_a_field_that_nobody_rated_above_low_does_not_survive(self):
+        names = [f"f{number}" for number in range(12)]
+        rated = [self.sheet("x", **{name: "medium" if name in ("f3", "f7") else "low" for name in names})]
+        known = dict.fromkeys(names, Contrast(0, 0))
+        scores = _scores(rated, names, Months((), 0, known, (1, 1)))
+        assert [one.feature for one in scores if one.survives] == ["f3", "f7"]  # the quarter would be three
+
+
 class TestWriter:
     def test_the_writer_is_told_ratings_marks_and_scores(self):
         request = writer_request(FIELDS_KNOWN, LINES, Scores(0.4, 0.1, 0.52, -0.3), "rsi_14 misled.", Tuning())
@@ -189,6 +223,17 @@ class TestWriter:
         found = draft_from_reply(Reply("", draft(new_instructions=own)), FIELDS_KNOWN, LINES)
         assert found.features == ("skew_30d", "vix", "close")
         assert found.instructions == (LINES[1].text, "Read slowly.")
+
+    def test_an_instruction_about_a_field_that_is_not_shown_is_left_out(self):
+        lines = (KnownLine("High sma_50_gap is bearish, low vix is bullish."), KnownLine("Low vix is bullish."))
+        taken = draft(instructions=choices([1, 2], [1, 2]), new_instructions=["Mind beta.", "Low prices are no news."])
+        found = draft_from_reply(Reply("", taken), FIELDS_KNOWN, lines)
+        assert found.instructions == ("Low vix is bullish.", "Low prices are no news.")
+        only = Reply("", draft(instructions=choices([1, 2], [1])))
+        assert draft_from_reply(only, FIELDS_KNOWN, lines).instructions == ("Low vix is bullish.",)
+        faulted = (lines[0], replace(lines[1], marks=Marks(faulted=True)))
+        with pytest.raises(MeagreDraftError, match="0 instructions that go with them"):
+            draft_from_reply(only, FIELDS_KNOWN, faulted)
 
     def test_other_replies_are_refused_by_name(self):
         for wrong, error in (

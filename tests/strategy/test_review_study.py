@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections import Counter
 from dataclasses import replace
 
@@ -231,6 +233,16 @@ def test_a_packet_is_one_file_that_loads_nothing_and_gives_no_kind_away() -> Non
 def test_reviewers_are_labels(label: str) -> None:
     with pytest.raises(ReviewError, match="no label of a reviewer"):
         packet(study(), label)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_the_first_page_says_minutes_by_the_number_of_cases() -> None:
+    html = packet(study(4, 1, 0), "R01").html
+    [line] = re.findall(r"const minutes = (.*?);", html)
+    code = f"console.log([1, 4, 8, 12, 24].map(length => {line.replace('packet.cases.length', 'length')}).join())"
+    said = subprocess.run(["node", "-e", code], capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    assert said == "5,5,10,15,30"
+    assert "about ${minutes} minutes" in html
 
 
 def test_hostile_headlines_stay_text_in_the_page() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +35,8 @@ class Contrast(NamedTuple):
 def candidate_fields() -> tuple[str, ...]:
     """Fields that a refined prompt may show, in the catalogue's order: all but news and levels of prices and of accounts.
 
-    What levels of prices tell, other fields tell relative to each other. Levels of accounts would tell which company it is;
+    What levels of prices tell, other fields tell relative to each other; a writer may take those that the baseline shows,
+    unrated, because prompts scale them so that today's close is 100. Levels of accounts would tell which company it is;
     those that P1 to P4 show are among the fields.
     """
     shown = {name for prompt in STRATEGISTS[1:] for name in load_prompt(prompt).features}
@@ -44,6 +47,16 @@ def candidate_fields() -> tuple[str, ...]:
         and field.unit not in _LEVELS
         and (field.group != "fundamental" or name.endswith(_CHANGES) or name in shown)
     )
+
+
+def named_in(text: str) -> frozenset[str]:
+    """The fields that an instruction speaks of. Levels that are plain words too, such as low and open, do not count."""
+    return frozenset(re.findall(r"\w+", text)) & _names()
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset({*candidate_fields(), *(name for name in FIELDS if "_" in name)})
 
 
 def standings(values: pd.DataFrame) -> pd.DataFrame:

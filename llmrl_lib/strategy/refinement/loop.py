@@ -35,6 +35,7 @@ from llmrl_lib.strategy.refinement.writer import draft_from_reply, writer_reques
 from llmrl_lib.strategy.strategist import Ask, StrategiesError
 
 MOST_OTHERS = 12  # fields that a judge is offered
+LEVEL = "regret is at most"  # how the reason begins where a repetition ends with a candidate that beat nothing
 HOPELESS = (OffSchemaError, RefusedError, TruncatedError, ContentFilterError, RequestRejectedError)
 
 
@@ -100,6 +101,11 @@ class Tried:
     def edge(self) -> float:
         """How far it lies above what its windows gave without it; minus infinity where it was not followed."""
         return -np.inf if self.sharpe is None else self.sharpe - self.start
+
+    @property
+    def as_holding(self) -> bool:
+        """Whether it earned on every day what holding the market does."""
+        return self.returns is not None and self.returns.equals(self.holding)
 
     @property
     def name(self) -> str:
@@ -323,5 +329,6 @@ def _ended(one: Tried, turn: int, rules: Rules) -> str:
         if one.sharpe > one.start:
             return "it beats what the windows gave before"
         if one.best - one.sharpe <= rules.enough:
-            return f"regret is at most {rules.enough:g}"
+            alike = "did what holding does" if one.as_holding else "is as good as the start, no better"
+            return f"{LEVEL} {rules.enough:g}: it {alike}, and was not criticised"
     return "that was the last round" if turn == rules.rounds else ""

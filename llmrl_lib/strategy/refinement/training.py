@@ -1,12 +1,14 @@
 """Writer-Trainer: which fields stood behind what was right, and ten rules for reading them.
 
 Every exemplar is gone through in sheets of a few fields; the trainer rates each field low, medium or high and gives a rule.
-Fields whose mean rating is in the top quartile survive (the paper's section II-B3); the rules about these are clustered.
+Fields whose mean rating is in the top quartile (the paper's section II-B3) and above low survive; the rules about these
+are clustered.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +23,14 @@ from llmrl_lib.strategy.refinement.asking_again import Question, ask
 from llmrl_lib.strategy.refinement.distinct import Embed, distinct
 from llmrl_lib.strategy.refinement.errors import RefinementError
 from llmrl_lib.strategy.refinement.exemplars import Months
-from llmrl_lib.strategy.refinement.fields import Contrast
+from llmrl_lib.strategy.refinement.fields import Contrast, named_in
 from llmrl_lib.strategy.refinement.knowledge import KnownLine
 from llmrl_lib.strategy.refinement.trainer import SHEET, Exemplar, Ratings, ratings_from_reply, trainer_request
 
 SURVIVORS = 0.25  # share of the fields
 POINTS = {word: 50 * place for place, word in enumerate(RATINGS)}  # low 0, medium 50, high 100
 MOST_FAILED = 0.5  # share of the sheets
+_NONE = re.compile(r"\s*(no|none|nothing|neither)\b", re.IGNORECASE)  # how one begins to say that no field mattered
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Training:
 
     @property
     def survivors(self) -> tuple[str, ...]:
-        """The fields of the top quartile, best first."""
+        """The fields of the top quartile that anybody rated above low, best first."""
         return tuple(one.feature for one in self.scores if one.survives)
 
 
@@ -72,8 +75,8 @@ def train(
     """Rates `fields` on every exemplar and chooses `lines` rules.
 
     The order of fields is drawn anew for each exemplar, so that a field meets others. Rules count where the best field of
-    their sheet was rated medium or high and survives. Raises RefinementError where more than half of the sheets came to
-    nothing, ChatError as `asking_again.ask`.
+    their sheet was rated medium or high and survives, and where they name no field that does not.
+    Raises RefinementError where more than half of the sheets came to nothing, ChatError as `asking_again.ask`.
     """
     used = load_prompt(prompt)
     sheets = _sheets(months.exemplars, fields, tuning.seed)
@@ -127,20 +130,21 @@ def _scores(rated: Sequence[Ratings], fields: Sequence[str], months: Months) -> 
             highs[name],
             months.contrasts[name],
             place + 1,
-            place < kept and bool(given[name]),
+            place < kept and any(given[name]),
         )
         for place, name in enumerate(order)
     )
 
 
 def _rationales(rated: Sequence[Ratings], survivors: set[str]) -> list[str]:
-    """The rules that speak of a surviving field; all of them where there are none."""
+    """The rules that speak of a surviving field; all of them where there are none. That no field mattered is no rule."""
     every, kept = [], []
     for sheet in rated:
-        if not any(letter.isalnum() for letter in sheet.rationale):
+        named = named_in(sheet.rationale)
+        if not any(letter.isalnum() for letter in sheet.rationale) or (not named and _NONE.match(sheet.rationale)):
             continue
         every.append(sheet.rationale)
         best = max(sheet.ratings, key=lambda one: POINTS[one.rating])
-        if POINTS[best.rating] and best.feature in survivors:
+        if POINTS[best.rating] and best.feature in survivors and named <= survivors:
             kept.append(sheet.rationale)
     return kept or every

@@ -12,6 +12,7 @@ from llmrl_lib.language.prompts import Prompt, PromptError, load_prompt
 from llmrl_lib.language.prompts.replies import CHOICES, FEWEST_FIELDS, candidate_schema
 from llmrl_lib.strategy.refinement.asking import NONE, Tuning, object_of, off_schema, request_of
 from llmrl_lib.strategy.refinement.errors import MeagreDraftError, UnknownFeatureError, UnknownInstructionError
+from llmrl_lib.strategy.refinement.fields import named_in
 from llmrl_lib.strategy.refinement.knowledge import (
     LONGEST_LINE,
     KnownField,
@@ -31,7 +32,7 @@ class Draft:
 
     plan: str
     features: tuple[str, ...]  # each once
-    instructions: tuple[str, ...]  # those taken, then those of its own
+    instructions: tuple[str, ...]  # those taken, then those of its own; none about a field that is not shown
 
 
 def writer_request(
@@ -61,10 +62,11 @@ def writer_request(
 
 
 def draft_from_reply(reply: Reply, fields: Sequence[KnownField], lines: Sequence[KnownLine]) -> Draft:
-    """The draft in a writer's reply.
+    """The draft in a writer's reply, without instructions about fields that it leaves out.
 
-    Raises UnknownFeatureError and UnknownInstructionError for what was not offered, MeagreDraftError for fewer than 3 fields
-    or no instruction, OffSchemaError for a reply that is no draft.
+    Where none of those taken is left, those offered that speak of fields that it takes stand in, the faulted ones
+    apart. Raises UnknownFeatureError and UnknownInstructionError for what was not offered, MeagreDraftError for fewer than 3
+    fields or no instruction, OffSchemaError for a reply that is no draft.
     """
     found = object_of(reply, "writer")
     try:
@@ -77,13 +79,21 @@ def draft_from_reply(reply: Reply, fields: Sequence[KnownField], lines: Sequence
     check_features(found["features"], [one.name for one in fields], "writer")
     check_numbers(found["instructions"], len(lines), "writer")
     taken = [lines[int(number) - 1].text for number in numbers]
-    instructions = tuple(dict.fromkeys(text for text in (*taken, *own) if text))
+    instructions = _fitting(tuple(dict.fromkeys(text for text in (*taken, *own) if text)), features, lines)
     if len(features) < FEWEST_FIELDS or not instructions:
         raise MeagreDraftError(
-            f"the writer takes {len(features)} fields and {len(instructions)} instructions; a prompt needs {FEWEST_FIELDS} "
-            "and 1, so ask again with another seed"
+            f"the writer takes {len(features)} fields and {len(instructions)} instructions that go with them; a prompt needs "
+            f"{FEWEST_FIELDS} and 1, so ask again with another seed"
         )
     return Draft(plan, features, instructions)
+
+
+def _fitting(wanted: Sequence[str], features: Sequence[str], lines: Sequence[KnownLine]) -> tuple[str, ...]:
+    """Of the wanted instructions those that name no other field than `features`; if none does, offered ones about these."""
+    kept = tuple(text for text in wanted if named_in(text) <= set(features))
+    if kept or not wanted:
+        return kept
+    return tuple(line.text for line in lines if not line.marks.faulted and set() < named_in(line.text) <= set(features))
 
 
 def chosen(items: Mapping[str, Mapping[str, str]], key: str, options: Sequence[str], wanted: str) -> tuple[str, ...]:

@@ -106,7 +106,8 @@
       type: "number", id: "years", name: "years", min: 0, max: packet.years, step: 1, inputmode: "numeric", required: true,
       value: draft.years === undefined ? null : draft.years,
     });
-    page.append(heading("Expert review of trading strategies", `${packet.cases.length} cases, about 15 minutes`),
+    const minutes = Math.max(5, 5 * Math.round(packet.cases.length / 4));  // a dozen cases take about a quarter of an hour
+    page.append(heading("Expert review of trading strategies", `${packet.cases.length} cases, about ${minutes} minutes`),
       element("p", {}, "Each case shows what was known of an unnamed share at one close: prices in percent of that day's close, " +
         "figures, headlines without names. You first say LONG or SHORT for the 20 trading days that follow, and how sure you are. Then you " +
         "see a strategy that was advised, and rate its reasoning."),

@@ -48,8 +48,7 @@ class FlagTraining:
     settings: FlagTraderSettings
     device: str
     seconds: float  # of the runs' own share, the reading of the texts included
-    # (seed, episode): an evaluation each: steps so far, Sharpe ratios, drawdown, share of test days long, losses
-    episodes: pd.DataFrame
+    episodes: pd.DataFrame  # an evaluation each: columns as `train_flag_trader` says
     trajectories: pd.DataFrame  # final policies, (seed, split, date): see `walks.trajectory`
     weights: dict[str, np.ndarray]  # what was learned, by name, leading axis seed
     backbone: str  # hash of the backbone's weights
@@ -73,6 +72,13 @@ def train_flag_trader(
     at the previous close. `device` is "cpu", "cuda" or "auto". Raises ValueError for unusable bars, guidance or notes,
     SettingsError for a field that bars do not give, UnknownModelError for a backbone that cannot be used, CheckpointError
     for a checkpoint of another run, FloatingPointError where losses or gradients become no finite numbers.
+
+    `episodes` of what comes back has a row per seed and evaluation: episode (its number, from 1), steps (decisions so far, of
+    all environments), train_sharpe and test_sharpe (annual, of the greedy policy on either split), test_max_drawdown
+    (fraction of the peak), test_long (share of the test days on which it holds shares); and, as means over the minibatches
+    since the evaluation before, policy_loss and value_loss (PPO's, clipped), entropy (of the choice among legal orders, nats)
+    and kl (divergence from the policy that training began with, nats; exact). Nothing is printed along the way: pass
+    `progress`, which is called at each evaluation.
     """
     problem = FlagProblem(train_bars, test_bars, Told(guidance, notes))
     return train_flag_runs({"": problem}, seeds, settings, device, checkpoint, progress)[""]

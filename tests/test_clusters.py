@@ -1,6 +1,7 @@
 """Runs on more machines than one: the same bytes as on this one, what a lost worker costs, and who is refused."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -8,15 +9,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dask_processes import DaskProcesses
 
-from llmrl_lib.experiments import Cluster, ExperimentError, Outcome, clusters, run_suite, spreading
+from llmrl_lib.experiments import Cluster, ExperimentError, Outcome, clusters, run_suite, spreading, suite
+from llmrl_lib.experiments.adviser import Adviser
+from llmrl_lib.experiments.arm_tasks import ArmCall
+from llmrl_lib.experiments.carrying import put_in_place
 from llmrl_lib.experiments.clusters import Standard, defect_here
+from llmrl_lib.experiments.joblib_backends import ClusterBackend
+from llmrl_lib.experiments.work import Task, unfit
+from llmrl_lib.language.prompts import load_prompt, save_prompt
 from llmrl_lib.market.dataset import load_dataset
 from llmrl_lib.settings import Profile, TdqnSettings
 
@@ -150,12 +159,13 @@ def test_what_a_killed_worker_held_goes_on_at_its_checkpoint_and_nothing_else_is
         ended.append(run_suite(data, ["ORVN"], LONG, out, 0, ("unguided",), notebooks=False, cluster=cluster))
 
     _await_workers(mortal, 2)
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     seeds = [out / "ORVN" / "unguided" / "checkpoints" / f"seed-000{seed}.safetensors" for seed in (0, 1)]
     _until(lambda: all(place.is_file() for place in seeds), 60)
     workers[0].kill()
     thread.join(60)
+    assert not thread.is_alive()
     assert ended[0].failures == ()
     _assert_same(out, long_on_loky)
     begun = mortal.begun()
@@ -185,12 +195,102 @@ def test_a_lost_scheduler_ends_the_run_with_what_is_unfinished(
     data: Path, mortal: DaskProcesses, tmp_path: Path
 ) -> None:
     mortal.start_workers(1)
-    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler())).start()
+    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler()), daemon=True).start()
     profile, cluster = replace(LONG, tdqn=TdqnSettings(episodes=1000, hidden=8)), Cluster("dask", mortal.address)
     outcome = run_suite(data, ["ORVN"], profile, tmp_path / "run", 0, ("unguided",), notebooks=False, cluster=cluster)
     assert [failure.why for failure in outcome.failures] == [
         f"the scheduler at {mortal.address} has let go of it; give the same command again when it answers"
     ]
+
+
+def test_a_scheduler_lost_before_the_next_task_is_sent_ends_the_run_too(
+    data: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    mortal.start_workers(1)
+    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler()), daemon=True).start()
+    profile, cluster = replace(LONG, tdqn=TdqnSettings(episodes=1000, hidden=8)), Cluster("dask", mortal.address)
+    ended: list[Outcome] = []
+    arms = ("unguided", "oracle_060")
+    thread = threading.Thread(
+        target=lambda: ended.append(
+            run_suite(data, ["ORVN"], profile, tmp_path / "run", 1, arms, notebooks=False, cluster=cluster)
+        ),
+        daemon=True,
+    )
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    said = f"the scheduler at {mortal.address} has let go of it; give the same command again when it answers"
+    assert sorted((failure.what, failure.why) for failure in ended[0].failures) == [
+        ("oracle_060", said),
+        ("unguided", said),
+    ]
+
+
+def test_a_scheduler_lost_while_arms_without_advice_train_fails_those_with_advice_as_well(
+    data: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    mortal.start_workers(1)
+    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler()), daemon=True).start()
+    profile = replace(TINY, tdqn=TdqnSettings(episodes=1000, hidden=8))
+    ended: list[Outcome] = []
+    cluster = Cluster("dask", mortal.address)
+    arms = ("unguided", "placebo_permuted", "llm_only")
+    thread = threading.Thread(
+        target=lambda: ended.append(
+            run_suite(data, ["ORVN"], profile, tmp_path / "run", 1, arms, notebooks=False, cluster=cluster)
+        ),
+        daemon=True,
+    )
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert sorted(failure.what for failure in ended[0].failures) == sorted(arms)
+    assert all("has let go of it; give the same command again" in failure.why for failure in ended[0].failures)
+
+
+AT_ONCE = """
+import sys, time
+from pathlib import Path
+from llmrl_lib.experiments.arm_tasks import ArmCall
+from llmrl_lib.experiments.spreading import _merged, work_off_here
+from llmrl_lib.experiments.work import Task, attempt
+from llmrl_lib.settings import Profile, TdqnSettings
+
+place = Path(sys.argv[2])
+profile = Profile("tiny", (0, 1), TdqnSettings(episodes=2, hidden=8))
+call = ArmCall(Path(sys.argv[1]), "ORVN", "unguided", profile, place / "ORVN" / "unguided", 2)
+
+def cluster():
+    for part in call.parts():
+        part()
+    (place / "trained").touch()
+    time.sleep(0.5)
+    yield attempt(99, Task("ORVN", "unguided", call), call.finish)
+
+def stay(place=place):
+    while not (place / "trained").exists():
+        time.sleep(0.05)
+    time.sleep(1)
+
+if __name__ == "__main__":
+    here = [(number, Task("", "here", stay)) for number in range(6)]
+    print(sorted(_merged([cluster(), work_off_here(here, 2)])))
+"""
+
+
+def test_an_arm_is_written_while_the_processes_of_this_machine_are_busy(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "at_once.py").write_text(AT_ONCE)
+    said = subprocess.run(
+        [sys.executable, str(tmp_path / "at_once.py"), str(data), str(tmp_path / "run")],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=45,
+        check=False,
+    )
+    assert said.stdout.strip() == str([*((number, None) for number in range(6)), (99, None)]), said.stderr
+    assert (tmp_path / "run" / "ORVN" / "unguided" / "manifest.json").is_file()
 
 
 def test_an_interrupted_run_takes_its_work_back_and_the_same_command_goes_on(
@@ -227,6 +327,141 @@ def test_an_interrupted_run_takes_its_work_back_and_the_same_command_goes_on(
     assert again.failures == ()
     for place in (long_on_loky / "ORVN" / "unguided").glob("*.*[!n]"):
         assert (out / "ORVN" / "unguided" / place.name).read_bytes() == place.read_bytes(), place.name
+
+
+def test_a_guide_that_is_a_file_need_not_be_seen_by_workers(data: Path, on_loky: Path, tmp_path: Path) -> None:
+    out, file = shutil.copytree(on_loky, tmp_path / "run"), tmp_path / "guide.toml"
+    shutil.rmtree(out / "ORVN" / "placebo_permuted")
+    save_prompt(load_prompt("p1"), file)
+    profile = replace(TINY, guide=str(file))
+    arm = ArmCall(data, "ORVN", "placebo_permuted", profile, out / "ORVN" / "placebo_permuted")
+    seed = arm.parts()[0]
+    (asked,) = suite._StrategyCall(data, ("ORVN",), str(file), str(file), out, Adviser()).parts()
+    before = (on_loky / "strategies" / "replies.jsonl").read_bytes()
+    file.unlink()
+    asked()
+    seed()
+    seed.moved(data, out).needs()
+    assert (arm.folder / "checkpoints" / "seed-0000.safetensors").is_file()
+    assert (out / "strategies" / "replies.jsonl").read_bytes() == before
+
+
+def test_a_copy_of_the_data_with_other_bars_is_told_before_a_seed_is_trained(data: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(data, tmp_path / "data")
+    seed = ArmCall(copy, "ORVN", "unguided", TINY, tmp_path / "run" / "ORVN" / "unguided").parts()[0]
+    bars = copy / "bars" / "ORVN.csv"
+    bars.write_text("\n".join(bars.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(ExperimentError, match=r"the worker process \d+ on \S+ sees other data of ORVN in \S+data than"):
+        seed()
+    assert not (tmp_path / "run" / "ORVN" / "unguided" / "checkpoints").exists()
+
+
+def test_a_model_whose_folder_a_worker_does_not_see_is_not_asked_of_a_server(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    adviser = Adviser(str(tmp_path / "model"))
+    (call,) = suite._StrategyCall(data, ("ORVN",), "p1", "p1", tmp_path / "run", adviser).parts()
+    (tmp_path / "model").rmdir()
+    with pytest.raises(ExperimentError, match=r"process \d+ on \S+ does not see the folder of the model \S+model; put"):
+        call()
+
+
+@pytest.mark.parametrize(("model", "gpu", "here"), [("nano", True, False), ("", True, True), ("", False, False)])
+def test_a_model_in_a_folder_is_asked_where_the_gpu_is(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, gpu: bool, here: bool
+) -> None:
+    monkeypatch.setattr(suite, "has_gpu", lambda: gpu)
+    far = spreading.Far(ClusterBackend(), replace(Standard.of_this_machine(), marker=tmp_path / "marker"), 1)
+    adviser = Adviser(model or str(tmp_path))
+    (task,) = suite._strategy_tasks(load_dataset(data), ["ORVN"], TINY, tmp_path, adviser, far)
+    assert task.here is here
+
+
+class _Late(ClusterBackend):
+    """Workers of this process, of which the first `bad` calls find one that cannot take part."""
+
+    def __init__(self, bad: int) -> None:
+        super().__init__()
+        self.bad, self.made, self.pool = bad, 0, ThreadPoolExecutor(1)
+
+    def workers(self) -> int:
+        return 1
+
+    def _start(self, call: Callable[..., object], ticket: object) -> object:
+        return self.pool.submit(self._make, call, ticket)
+
+    def _make(self, call: Callable[..., object], ticket: object) -> object:
+        self.made += 1
+        unfit.set("it has 4 threads" if self.made <= self.bad else "")
+        return call(ticket, None)
+
+    def _why(self, error: BaseException) -> str:
+        return repr(error)
+
+
+class _Said:
+    """A task of one part that notes that it was made."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def parts(self) -> list["_Said"]:
+        return [self]
+
+    def __call__(self) -> None:
+        self.place.touch(exist_ok=False)
+
+    def finish(self) -> None:
+        assert self.place.is_file()
+
+
+@pytest.mark.parametrize(("bad", "made"), [(5, 8), (99, 12)])
+def test_what_an_unfit_worker_is_handed_goes_to_others_and_it_is_named_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int, made: int
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(spreading, "SECONDS_KEPT", 0.0)
+    (tmp_path / "marker").write_text("ours")
+    backend = _Late(bad)
+    far = spreading.Far(backend, Standard.of_this_machine().sharing(tmp_path / "marker", data), 0)
+    tasks = [Task("ORVN", str(number), _Said(tmp_path / str(number))) for number in range(3)]
+    with pytest.warns(UserWarning, match=r"process \d+ on \S+ cannot take part: it has 4 threads") as warned:
+        ended = dict(far.work_off(tasks, 1))
+    assert len(warned) == 1
+    assert sorted(ended) == [0, 1, 2]
+    assert backend.made == made
+    whys = {failure and failure.why for failure in ended.values()}
+    assert whys == ({None} if bad < 12 else {str(warned[0].message)})
+
+
+def test_a_worker_of_many_threads_that_comes_late_takes_no_part(
+    data: Path, long_on_loky: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    mortal.start_workers(1)
+    ended: list[Outcome] = []
+    cluster, out = Cluster("dask", mortal.address), tmp_path / "run"
+    thread = threading.Thread(
+        target=lambda: ended.append(
+            run_suite(data, ["ORVN"], LONG, out, 0, ("unguided",), notebooks=False, cluster=cluster)
+        ),
+        daemon=True,
+    )
+    with warnings.catch_warnings(record=True):
+        thread.start()
+        _until(mortal.begun)
+        late = str(mortal.folder / "preloaded.py")
+        mortal.start_workers(1, "--nthreads", "2", "--preload", late)
+        thread.join(60)
+    assert not thread.is_alive()
+    assert ended[0].failures == ()
+    _assert_same(out, long_on_loky)
+    assert len({process for process, *_ in mortal.begun()}) == 1
+
+
+@pytest.mark.parametrize("name", ["/etc/other", "../other", "checkpoints/../../other", ""])
+def test_files_that_come_back_stay_in_the_arms_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ExperimentError, match="leads out of its folder"):
+        put_in_place(tmp_path / "run" / "arm", {"fine": b"", name: b""})
+    assert not list(tmp_path.iterdir())
 
 
 def test_ray_leaves_the_bytes_of_one_machine(

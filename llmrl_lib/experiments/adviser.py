@@ -18,7 +18,7 @@ from llmrl_lib.language.budget import Budget
 from llmrl_lib.language.chat import Chat, Request, UnknownModelError
 from llmrl_lib.language.local_files import check_folder, expanded, looks_like_a_path, missing_folder
 from llmrl_lib.language.prices import load_prices
-from llmrl_lib.language.prompts import load_prompt
+from llmrl_lib.language.prompts import Prompt, load_prompt
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.market.dataset import Dataset
 from llmrl_lib.strategy.records import Strategy, read_strategies
@@ -107,7 +107,7 @@ class Adviser:
         return Ask(top_logprobs=self.logprobs or None, max_tokens=self.max_tokens)
 
 
-def order_of(dataset: Dataset, tickers: Sequence[str], prompt: str, guides: bool, adviser: Adviser) -> Order:
+def order_of(dataset: Dataset, tickers: Sequence[str], prompt: str | Prompt, guides: bool, adviser: Adviser) -> Order:
     """The order for one prompt of a run."""
     return order(dataset, tickers, prompt, start=dataset.train_start if guides else None, ask=adviser.ask)
 
@@ -115,7 +115,7 @@ def order_of(dataset: Dataset, tickers: Sequence[str], prompt: str, guides: bool
 def advise(
     dataset: Dataset,
     tickers: Sequence[str],
-    prompt: str,
+    prompt: str | Prompt,
     guides: bool,
     adviser: Adviser,
     folder: Path,

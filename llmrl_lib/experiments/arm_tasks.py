@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
-from llmrl_lib.experiments.adviser import newest_strategies, strategies_of
+from llmrl_lib.experiments.adviser import name_of, newest_strategies, strategies_of
 from llmrl_lib.experiments.arms import CHECKPOINTS, MANIFEST, begin_arm, run_arm, train_seed
+from llmrl_lib.experiments.clusters import name_of_this_worker
 from llmrl_lib.experiments.folders import ExperimentError, write_text
 from llmrl_lib.experiments.guided import LEARNED, hears_strategies
 from llmrl_lib.experiments.progress import FILE as PROGRESS
@@ -61,15 +62,18 @@ class ArmCall:
     def parts(self) -> Sequence[ArmCall | SeedCall]:
         """What other workers can do of it: each seed, or the whole; nothing where the arm is finished.
 
-        Raises what `run_arm` raises for a folder of other settings, before anything is sent anywhere.
+        Raises what `run_arm` raises for a folder of other settings, before anything is sent anywhere. A guide that is a file
+        goes out by its name: only this machine need have the file.
         """
         dataset = open_dataset(self.data)
         if begin_arm(dataset, self.ticker, self.arm, self.profile, self.folder, self.strategies()) is not None:
             return []
         (self.folder / PROGRESS).unlink(missing_ok=True)
+        sent = replace(self, profile=replace(self.profile, guide=name_of(self.profile.guide)))
         if self.arm not in LEARNED:
-            return [self]
-        return [SeedCall(self, seed) for seed in self.profile.seeds]
+            return [sent]
+        content = dataset.content_hash(self.ticker)
+        return [SeedCall(sent, seed, content) for seed in self.profile.seeds]
 
     def finish(self) -> None:
         """Writes the arm of its trained seeds, or sees that it is there; trains nothing.
@@ -81,7 +85,7 @@ class ArmCall:
         else:
             wanted = [self.folder / MANIFEST]
         _await([place for place in wanted if not (self.folder / MANIFEST).is_file()])
-        self()
+        replace(self, workers=1)()  # the processes of this machine are those that do what stays here
 
     def moved(self, data: Path, folder: Path) -> ArmCall:
         """The same on another machine's copy of the data, in the folder of a run there."""
@@ -113,10 +117,16 @@ class SeedCall:
 
     whole: ArmCall
     seed: int
+    content: str = ""  # the ticker's hash where the arm is put together; blank: not compared
 
     def __call__(self) -> None:
         arm = self.whole
         dataset, tell = open_dataset(arm.data), Teller(self.progress)
+        if self.content and dataset.content_hash(arm.ticker) != self.content:
+            raise ExperimentError(
+                f"the worker {name_of_this_worker()} sees other data of {arm.ticker} in {arm.data} than the machine that the "
+                "run was started on; copy the dataset anew, or say --storage return"
+            )
         train_seed(
             dataset, arm.ticker, arm.arm, arm.profile, arm.folder, self.seed, tell, arm.strategies()
         )  # fmt: skip

@@ -12,11 +12,11 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol, Self
 
 from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
-from llmrl_lib.experiments.folders import write_whole
+from llmrl_lib.experiments.folders import ExperimentError, write_whole
 from llmrl_lib.experiments.work import scratch
 
 Parcel = Mapping[str, bytes]  # contents by name, relative to some folder
@@ -74,7 +74,11 @@ def carry_out(call: Carried, kept: Parcel, digests: Sequence[str], fetch: Callab
 
 
 def put_in_place(folder: Path, parcel: Parcel) -> None:
-    """Writes what came back, each file whole, in the order in which it was made. Raises OSError where it cannot."""
+    """Writes what came back, each file whole, in the order in which it was made.
+
+    Raises OSError where it cannot, and ExperimentError, before it writes any, for a name that leads out of the folder.
+    """
+    _refuse_outside(parcel)
     for name, content in parcel.items():
         write_whole(folder / name, functools.partial(Path.write_bytes, data=content))
 
@@ -87,6 +91,12 @@ def _laid_out(digest: str, fetch: Callable[[str], Parcel]) -> Path:
         _write(draft, fetch(digest))
         draft.replace(place)
     return place
+
+
+def _refuse_outside(parcel: Parcel) -> None:
+    for name in parcel:
+        if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
+            raise ExperimentError(f"a worker has sent a file by the name {name!r}, which leads out of its folder")
 
 
 def _write(folder: Path, parcel: Parcel) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from llmrl_lib.experiments.clusters import Standard, defect_here
 from llmrl_lib.experiments.folders import ExperimentError
 from llmrl_lib.experiments.joblib_backends import ClusterBackend
-from llmrl_lib.experiments.work import is_wanted, scratch
+from llmrl_lib.experiments.work import is_wanted, scratch, unfit
 
 SECONDS_TO_FETCH = 60.0  # files from the scheduler
 
@@ -44,10 +44,7 @@ def dask_cluster(address: str, patience: float, wait: float) -> Iterator[Cluster
             ) from None
         for worker, threads in client.nthreads().items():
             if threads != 1:
-                raise ExperimentError(
-                    f"the worker {worker} has {threads} threads, which would share one set of torch's settings; start it "
-                    f"with: dask worker {address} --nworkers {threads} --nthreads 1"
-                )
+                raise ExperimentError(f"the worker {worker} cannot take part: {_too_many(threads, address)}")
         backend = DaskBackend(client, address)
         backend.patience = wait
         yield backend
@@ -101,16 +98,23 @@ class DaskBackend(ClusterBackend):
     def _why(self, error: BaseException) -> str:
         from distributed import KilledWorker
 
+        if self._client.status != "running" or isinstance(error, CancelledError):
+            return f"the scheduler at {self._address} has let go of it; give the same command again when it answers"
         if isinstance(error, KilledWorker):
             deaths, last = error.allowed_failures + 1, getattr(error.last_worker, "address", "")
             many = f"{deaths} workers died at it, {last} the last" if deaths > 1 else f"the worker {last} died at it"
             return f"{many}; perhaps for want of memory"
-        if isinstance(error, CancelledError):
-            return f"the scheduler at {self._address} has let go of it; give the same command again when it answers"
         return f"its worker could not take or give it ({type(error).__name__}: {error})"
 
     def _cancel(self, futures: list[Any]) -> None:
         self._client.cancel(futures, force=True)
+
+
+def _too_many(threads: int, address: str) -> str:
+    return (
+        f"it has {threads} threads, which would share one set of torch's settings; start it with: dask worker {address} "
+        f"--nworkers {threads} --nthreads 1"
+    )
 
 
 def _make_on_worker(call: Callable[..., Any], ticket: Any, group: str) -> Any:
@@ -127,9 +131,12 @@ def _make_on_worker(call: Callable[..., Any], ticket: Any, group: str) -> Any:
     def fetch(digest: str) -> Mapping[str, bytes]:
         return Variable(f"{group}-{digest}", client=get_client()).get(timeout=SECONDS_TO_FETCH)
 
+    threads = worker.state.nthreads
     before, elsewhere = is_wanted.set(wanted), scratch.set(worker.local_directory)
+    fit = unfit.set(_too_many(threads, worker.scheduler.address) if threads != 1 else "")
     try:
         return call(ticket, fetch)
     finally:
         is_wanted.reset(before)
         scratch.reset(elsewhere)
+        unfit.reset(fit)

@@ -6,9 +6,10 @@ is given to another one by the cluster. One that no worker survives ends in `Los
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,10 @@ class Lost:
 
     number: int
     why: str
+
+
+class _NotSent(Future[Any]):
+    """A call that the cluster did not take, with the reason as its error."""
 
 
 class ClusterBackend(ParallelBackendBase):
@@ -74,16 +79,26 @@ class ClusterBackend(ParallelBackendBase):
         raise NotImplementedError
 
     def effective_n_jobs(self, n_jobs: int) -> int:  # noqa: ARG002 (joblib's word)
-        """At least 2: joblib makes the calls itself where one worker is all there is."""
-        return max(2, self.workers())
+        """At least 2: joblib makes the calls itself where one worker is all there is.
+
+        Also where the cluster is gone: then each call that is submitted says so.
+        """
+        try:
+            return max(2, self.workers())
+        except Exception:  # whatever a client says that has lost its cluster
+            return 2
 
     def submit(self, func: Any, callback: Callable[[Any], None] | None = None) -> Any:
         ((call, (ticket,), _),) = func.items
         with self._lock:
-            for digest in ticket.needs:
-                if digest not in self._laid_out:
-                    self._laid_out[digest] = self._lay_out(digest)
-            future = self._start(call, ticket)
+            try:
+                for digest in ticket.needs:
+                    if digest not in self._laid_out:
+                        self._laid_out[digest] = self._lay_out(digest)
+                future = self._start(call, ticket)
+            except Exception as error:  # joblib drops what is raised here, and would wait for ever
+                future = _NotSent()
+                future.set_exception(error)
             self._running[id(future)] = future, ticket.number
         if callback is not None:
             future.add_done_callback(lambda done: self._callbacks.submit(callback, done))
@@ -93,7 +108,7 @@ class ClusterBackend(ParallelBackendBase):
         with self._lock:
             _, number = self._running.pop(id(out))
         try:
-            return [self._result(out)]
+            return [out.result() if isinstance(out, _NotSent) else self._result(out)]
         except (Exception, CancelledError) as error:
             return [Lost(number, self._why(error))]
 
@@ -108,6 +123,7 @@ class ClusterBackend(ParallelBackendBase):
         """Takes all parcels away; the calls that need them have ended."""
         with self._lock:
             for laid_out in self._laid_out.values():
-                self._take_away(laid_out)
+                with contextlib.suppress(Exception):  # they go with a cluster that is gone
+                    self._take_away(laid_out)
             self._laid_out.clear()
             self.parcels.clear()

@@ -9,14 +9,20 @@ With shared storage workers work in the run folder itself: a part that another w
 checkpoint. Two workers can then be at one part for a moment, when one was given up that still lives. Nothing guards
 against that but this: files are only ever put in place whole, under names of their own until then, and both compute the
 same bytes. A worker whose task was taken back, or whose run another process has taken over, stops at its next episode.
+
+A worker that comes late and cannot take part gives back what it is handed, and that goes out again when the rest is done.
+It keeps each ticket twice as long as the one before, so that it draws few away from the others.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import threading
+import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,8 +38,12 @@ from llmrl_lib.experiments.carrying import Parcel, carry_out, kept_of, packed, p
 from llmrl_lib.experiments.clusters import Cluster, Standard, defect_here, joined, name_of_this_worker
 from llmrl_lib.experiments.joblib_backends import ClusterBackend, Lost
 from llmrl_lib.experiments.processes import LOCK, in_workers
-from llmrl_lib.experiments.work import Failure, Task, attempt, failure_of, is_wanted
+from llmrl_lib.experiments.work import Failure, Task, attempt, failure_of, is_wanted, unfit
 
+HANDED_OUT = 4  # times that a ticket goes out, if unfit workers give it back
+SECONDS_KEPT = 1.0  # of the first ticket that an unfit worker gives back
+MOST_SECONDS_KEPT = 600.0
+_given_back = itertools.count()  # tickets, by this process
 Ended = tuple[int, Failure | None]  # the number of a task, and what stopped it
 
 
@@ -58,6 +68,7 @@ class Ticket:
     folder: Path  # where relative paths begin, with shared storage
     needs: tuple[str, ...] = ()  # digests; without shared storage
     kept: Parcel = field(default_factory=dict)
+    seconds_kept: float = SECONDS_KEPT
 
     @property
     def title(self) -> str:
@@ -72,7 +83,8 @@ class Returned:
     number: int
     failure: Failure | None
     files: Parcel = field(default_factory=dict)
-    folder: Path = Path()  # that they belong to, on the machine of the run
+    unfit: str = ""  # the worker, and what keeps it from taking part; its ticket is as it was
+    title: str = ""  # of that ticket
 
 
 class Far:
@@ -113,27 +125,30 @@ class Far:
                 else:
                     early.append((number, None))
 
-        for came in self._results(tickets(), by_number):
-            while early:
-                yield early.popleft()
-            number, failure, task = came.number, came.failure, by_number[came.number]
-            if failure is None:
-                _, failure = attempt(number, task, partial(put_in_place, came.folder, came.files))
-            if number not in left:
-                continue  # it has failed already
-            left[number] -= 1
-            if failure is None and left[number] == 0:
-                _, failure = attempt(number, task, task.call.finish)  # type: ignore[attr-defined]
-            if failure is not None or left[number] == 0:
-                del left[number]
-                yield number, failure
-        yield from early
-        self._backend.forget_parcels()
+        try:
+            for came in self._results(tickets(), by_number):
+                while early:
+                    yield early.popleft()
+                number, failure, task = came.number, came.failure, by_number[came.number]
+                if failure is None and came.files:
+                    folder = task.call.folder  # type: ignore[attr-defined]  # whatever the worker may say of it
+                    _, failure = attempt(number, task, partial(put_in_place, folder, came.files))
+                if number not in left:
+                    continue  # it has failed already
+                left[number] -= 1
+                if failure is None and left[number] == 0:
+                    _, failure = attempt(number, task, task.call.finish)  # type: ignore[attr-defined]
+                if failure is not None or left[number] == 0:
+                    del left[number]
+                    yield number, failure
+            yield from early
+        finally:
+            self._backend.forget_parcels()
 
     def _ticket(self, number: int, task: Task, part: Any) -> Ticket:
         bare = Task(task.ticker, task.what, _nothing)
         if self.shares:
-            return Ticket(number, bare, part, self._standard, Path.cwd())
+            return Ticket(number, bare, part, self._standard, Path.cwd(), seconds_kept=SECONDS_KEPT)
         digests = []
         for files in part.needs():
             digest, parcel = packed(files)
@@ -142,6 +157,24 @@ class Far:
         return Ticket(number, bare, part, self._standard, Path(), tuple(digests), kept_of(part))
 
     def _results(self, tickets: Iterable[Ticket], tasks: Mapping[int, Task]) -> Iterator[Returned]:
+        """What workers give back; a ticket that an unfit one has given back goes out again when the others are done."""
+        named = set[str]()
+        for left in reversed(range(HANDED_OUT)):
+            out, again = dict[tuple[int, str], Ticket](), list[Ticket]()
+            for came in self._once(_noted(tickets, out), tasks):
+                ticket = out.pop((came.number, came.title), None)
+                if came.unfit and came.unfit not in named:
+                    named.add(came.unfit)
+                    warnings.warn(came.unfit, stacklevel=2)
+                if came.unfit and left and ticket:
+                    again.append(ticket)
+                else:
+                    yield came
+            if not again:
+                return
+            tickets = again
+
+    def _once(self, tickets: Iterable[Ticket], tasks: Mapping[int, Task]) -> Iterator[Returned]:
         calls: Iterator[Any] = ((perform, (ticket,), {}) for ticket in tickets)  # the backend adds how to fetch files
         parallel = Parallel(
             n_jobs=-1,
@@ -178,15 +211,30 @@ def perform(ticket: Ticket, fetch: Callable[[str], Parcel]) -> Returned:
     """Does a part of a task in the process of a worker; `fetch` gives the files that it needs by their digest."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU would give other numbers than the workers without one
     number, task, part = ticket.number, ticket.task, ticket.part
-    if defect := defect_here(ticket.standard):
+    if defect := unfit.get() or defect_here(ticket.standard):
         why = f"the worker {name_of_this_worker()} cannot take part: {defect}"
-        return Returned(number, Failure(task.ticker, task.what, why, why))
+        _keep(ticket.seconds_kept)
+        return Returned(number, Failure(task.ticker, task.what, why, why), unfit=why, title=ticket.title)
     if ticket.standard.marker is None:
         files: dict[str, bytes] = {}
         _, failure = attempt(number, task, lambda: files.update(carry_out(part, ticket.kept, ticket.needs, fetch)))
-        return Returned(number, failure, files, part.folder)
+        return Returned(number, failure, files, title=ticket.title)
     with contextlib.chdir(ticket.folder if ticket.folder.is_dir() else "."), _while_held(ticket.standard):
-        return Returned(*attempt(number, task, part))
+        return Returned(*attempt(number, task, part), title=ticket.title)
+
+
+def _keep(seconds: float) -> None:
+    """Waits before an unfit worker gives a ticket back, twice as long each time, or until nobody waits for it."""
+    until = time.monotonic() + min(MOST_SECONDS_KEPT, seconds * 2.0 ** min(next(_given_back), 20))
+    while time.monotonic() < until and is_wanted.get()():
+        time.sleep(0.1)
+
+
+def _noted(tickets: Iterable[Ticket], out: dict[tuple[int, str], Ticket]) -> Iterator[Ticket]:
+    """The tickets, each written into `out` by its number and title as it goes."""
+    for ticket in tickets:
+        out[ticket.number, ticket.title] = ticket
+        yield ticket
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from llmrl_lib.experiments.adviser import FOLDER as STRATEGIES
 from llmrl_lib.experiments.adviser import Adviser, advise, has_strategies, strategies_of
 from llmrl_lib.experiments.arm_tasks import ArmCall, Teller
 from llmrl_lib.experiments.arms import ARMS, CHECKPOINTS, CLASSICAL, MANIFEST, run_arms
-from llmrl_lib.experiments.clusters import Cluster
+from llmrl_lib.experiments.clusters import Cluster, name_of_this_worker
 from llmrl_lib.experiments.execution import execute_notebook, is_kept, notebook_folder
 from llmrl_lib.experiments.flag_arms import FLAG_ARMS, FLAG_TRADER, RANDOM, flag_settings
 from llmrl_lib.experiments.folders import ExperimentError, explain
@@ -32,6 +32,7 @@ from llmrl_lib.experiments.reviewing import FOLDER as REVIEW
 from llmrl_lib.experiments.runs import open_run, refuse_foreign, start_run
 from llmrl_lib.experiments.spreading import Far, at_work, work_off_here
 from llmrl_lib.experiments.work import Failure, Task
+from llmrl_lib.language.prompts import Prompt, load_prompt
 from llmrl_lib.market.dataset import Dataset, load_dataset
 from llmrl_lib.market.defects import DatasetError
 from llmrl_lib.settings import Profile
@@ -205,7 +206,7 @@ def _strategy_tasks(
     """
     prompts = _prompts(profile)
     size = TICKERS_TOGETHER if adviser.is_local else max(1, len(tickers))
-    here = not (far and far.shares and adviser.is_local)
+    here = not (far and far.shares and adviser.is_local) or (adviser.model != "nano" and has_gpu())
     groups = [tuple(tickers[first : first + size]) for first in range(0, len(tickers), size)]
     return [
         Task(
@@ -286,13 +287,21 @@ class _StrategyCall:
     guide: str
     folder: Path
     adviser: Adviser
+    text: Prompt | None = None  # read where the run was started
+    local: bool = False  # whether the model was local there
 
     def __call__(self) -> None:
-        dataset = load_dataset(self.data)
-        advise(dataset, self.tickers, self.prompt, self.prompt == self.guide, self.adviser, self.folder / STRATEGIES)
+        if self.local and not self.adviser.is_local:  # it would be taken for a server's
+            raise ExperimentError(
+                f"{name_of_this_worker()} does not see the folder of the model {self.adviser.model}; put the model where all "
+                "machines see it, or say --storage return"
+            )
+        dataset, guides = load_dataset(self.data), self.prompt == self.guide
+        advise(dataset, self.tickers, self.text or self.prompt, guides, self.adviser, self.folder / STRATEGIES)
 
     def parts(self) -> Sequence[Callable[[], None]]:
-        return [self]
+        """The whole, with what only this machine need see: a prompt that is a file. Raises PromptError for a bad one."""
+        return [replace(self, text=load_prompt(self.prompt), local=self.adviser.is_local)]
 
     def finish(self) -> None:
         pass

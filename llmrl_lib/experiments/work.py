@@ -13,6 +13,7 @@ from llmrl_lib.experiments.folders import explain
 # whether anybody waits for the work of this thread, and where it may lay temporary files; whoever sends work may say so
 is_wanted: ContextVar[Callable[[], bool]] = ContextVar("is_wanted", default=lambda: True)
 scratch: ContextVar[str | None] = ContextVar("scratch", default=None)
+unfit: ContextVar[str] = ContextVar("unfit", default="")  # what keeps whoever works in this thread from taking part
 
 
 class NoLongerWantedError(Exception):

@@ -13,6 +13,7 @@ import os
 import shutil
 import traceback
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -297,7 +298,8 @@ class _StrategyCall:
                 "machines see it, or say --storage return"
             )
         dataset, guides = load_dataset(self.data), self.prompt == self.guide
-        advise(dataset, self.tickers, self.text or self.prompt, guides, self.adviser, self.folder / STRATEGIES)
+        with _as_everywhere(self.adviser):
+            advise(dataset, self.tickers, self.text or self.prompt, guides, self.adviser, self.folder / STRATEGIES)
 
     def parts(self) -> Sequence[Callable[[], None]]:
         """The whole, with what only this machine need see: a prompt that is a file. Raises PromptError for a bad one."""
@@ -305,6 +307,15 @@ class _StrategyCall:
 
     def finish(self) -> None:
         pass
+
+
+def _as_everywhere(adviser: Adviser) -> AbstractContextManager[None]:
+    """A local model's last digits depend on the number of threads; with one they are the same in every process."""
+    if not adviser.is_local:
+        return nullcontext()
+    from llmrl_lib.trading.tasks import one_thread
+
+    return one_thread()
 
 
 def _arm_tasks(

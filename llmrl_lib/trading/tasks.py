@@ -70,7 +70,7 @@ def run_tasks(
     """Trains all tasks and returns every run by (problem, seed). `folder` keeps checkpoints, None keeps none."""
     started = time.perf_counter()
     if workers <= 1 or len(tasks) == 1:
-        with _one_thread():
+        with one_thread():
             results = [_train(task, folder, _teller(progress, task, started)) for task in tasks]
     else:
         with _reports(tasks, progress, started) as reports, parallel_config("loky", inner_max_num_threads=1):
@@ -175,7 +175,7 @@ def _reports(tasks: list[Task], progress: Listener | None, started: float) -> It
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One torch thread: small products are many times slower when two threads share them with another busy process."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

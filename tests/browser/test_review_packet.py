@@ -78,7 +78,7 @@ def test_a_person_goes_through_a_packet_and_the_answers_are_collected(folder: Pa
         page.click("text=Commit")
         assert "LONG or SHORT first" in page.inner_text("#trouble")
         page.check("input[name=side][value=LONG]")
-        page.wait_for_timeout(300)  # the browser stores what the page keeps a moment later
+        page.wait_for_timeout(1000)  # the browser stores what the page keeps a moment later
         page.reload()
         assert page.inner_text("h1") == "Case 1 of 12"
         assert page.is_checked("input[name=side][value=LONG]")
@@ -96,7 +96,7 @@ def test_a_person_goes_through_a_packet_and_the_answers_are_collected(folder: Pa
         assert "Please rate: Economic rationale" in page.inner_text("#trouble")
         page.check("input[name=fidelity][value='2']")
         page.fill("#comment", "half a comm")
-        page.wait_for_timeout(300)
+        page.wait_for_timeout(1000)
         page.reload()
         assert SECRET in page.inner_text("#rationale-text")
         assert page.input_value("#comment") == "half a comm"

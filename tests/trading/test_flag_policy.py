@@ -118,7 +118,7 @@ def test_other_models_are_refused_by_name(models: dict[str, str], tmp_path: Path
         Backbone(replace(SMALL, backbone=models["gpt2"]), CPU)
     with pytest.raises(UnknownModelError, match=r"trainable_layers is 4 and .* has 3 layers"):
         Backbone(replace(SMALL, backbone=models["llama"], trainable_layers=4), CPU)
-    with pytest.raises(UnknownModelError, match="no causal model"):
+    with pytest.raises(UnknownModelError, match="there is no such folder; give the folder of a model"):
         Backbone(replace(SMALL, backbone=str(tmp_path / "nothing")), CPU)
 
 

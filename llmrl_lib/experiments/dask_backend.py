@@ -74,6 +74,8 @@ class DaskBackend(ClusterBackend):
             ) from None
 
     def _start(self, call: Callable[..., Any], ticket: Any) -> Any:
+        if self._client.status != "running":  # what it is given while it looks for a lost scheduler may never end
+            raise ConnectionError(f"the scheduler at {self._address} is gone")
         key = (self._group, f"{ticket.title} {uuid.uuid4().hex[:8]}")
         return self._client.submit(_make_on_worker, call, ticket, self._group, key=key, pure=False)
 

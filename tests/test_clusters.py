@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -203,25 +203,30 @@ def test_a_lost_scheduler_ends_the_run_with_what_is_unfinished(
     ]
 
 
-def test_a_scheduler_lost_before_the_next_task_is_sent_ends_the_run_too(
-    data: Path, mortal: DaskProcesses, tmp_path: Path
-) -> None:
-    mortal.start_workers(1)
-    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler()), daemon=True).start()
-    profile, cluster = replace(LONG, tdqn=TdqnSettings(episodes=1000, hidden=8)), Cluster("dask", mortal.address)
+def _within_a_minute(data: Path, profile: Profile, folder: Path, arms: Sequence[str], cluster: Cluster) -> Outcome:
+    """How a run of one process ends, which must not hang."""
     ended: list[Outcome] = []
-    arms = ("unguided", "oracle_060")
     thread = threading.Thread(
         target=lambda: ended.append(
-            run_suite(data, ["ORVN"], profile, tmp_path / "run", 1, arms, notebooks=False, cluster=cluster)
+            run_suite(data, ["ORVN"], profile, folder, 1, arms, notebooks=False, cluster=cluster)
         ),
         daemon=True,
     )
     thread.start()
     thread.join(60)
     assert not thread.is_alive()
+    return ended[0]
+
+
+def test_a_scheduler_lost_before_the_next_task_is_sent_ends_the_run_too(
+    data: Path, mortal: DaskProcesses, tmp_path: Path
+) -> None:
+    mortal.start_workers(1)
+    threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler()), daemon=True).start()
+    profile, cluster = replace(LONG, tdqn=TdqnSettings(episodes=1000, hidden=8)), Cluster("dask", mortal.address)
+    outcome = _within_a_minute(data, profile, tmp_path / "run", ("unguided", "oracle_060"), cluster)
     said = f"the scheduler at {mortal.address} has let go of it; give the same command again when it answers"
-    assert sorted((failure.what, failure.why) for failure in ended[0].failures) == [
+    assert sorted((failure.what, failure.why) for failure in outcome.failures) == [
         ("oracle_060", said),
         ("unguided", said),
     ]
@@ -233,20 +238,10 @@ def test_a_scheduler_lost_while_arms_without_advice_train_fails_those_with_advic
     mortal.start_workers(1)
     threading.Thread(target=lambda: (_until(mortal.begun), mortal.kill_scheduler()), daemon=True).start()
     profile = replace(TINY, tdqn=TdqnSettings(episodes=1000, hidden=8))
-    ended: list[Outcome] = []
-    cluster = Cluster("dask", mortal.address)
     arms = ("unguided", "placebo_permuted", "llm_only")
-    thread = threading.Thread(
-        target=lambda: ended.append(
-            run_suite(data, ["ORVN"], profile, tmp_path / "run", 1, arms, notebooks=False, cluster=cluster)
-        ),
-        daemon=True,
-    )
-    thread.start()
-    thread.join(60)
-    assert not thread.is_alive()
-    assert sorted(failure.what for failure in ended[0].failures) == sorted(arms)
-    assert all("has let go of it; give the same command again" in failure.why for failure in ended[0].failures)
+    outcome = _within_a_minute(data, profile, tmp_path / "run", arms, Cluster("dask", mortal.address))
+    assert sorted(failure.what for failure in outcome.failures) == sorted(arms)
+    assert all("has let go of it; give the same command again" in failure.why for failure in outcome.failures)
 
 
 AT_ONCE = """

@@ -105,7 +105,8 @@ def test_a_terminal_gets_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "to do" not in file.getvalue()
 
 
-def test_no_console_shows_nothing(tmp_path: Path) -> None:
+def test_no_console_shows_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     display = Display(None)
     with display.showing(work_in(tmp_path)):
         display.ended(0, True)
+    assert capsys.readouterr() == ("", "")

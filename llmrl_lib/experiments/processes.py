@@ -7,7 +7,6 @@ its workers end by themselves.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import socket
@@ -18,13 +17,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 from joblib import Parallel
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker
 
 from llmrl_lib.experiments.folders import ExperimentError
+from llmrl_lib.market.locking import held_file
 
 LOCK = ".lock"  # in a run folder: process and host that work there, or did last
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -42,7 +42,11 @@ def alone_in(folder: Path) -> Iterator[None]:
     neither the file nor a folder that was made for it stays.
     """
     made = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
-    with _lock_of(folder) as file:
+
+    def busy(holder: str) -> ExperimentError:
+        return ExperimentError(f"{holder} is at work in {folder}; wait for its end, or stop it")
+
+    with held_file(folder / LOCK, busy) as file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n{uuid.uuid4().hex}\n")
         file.flush()
@@ -55,28 +59,6 @@ def alone_in(folder: Path) -> Iterator[None]:
                     (folder / LOCK).unlink()
                 for place in made:
                     place.rmdir()
-
-
-@contextmanager
-def _lock_of(folder: Path) -> Iterator[TextIO]:
-    """The file of the lock, held; another process may have removed it between its opening and its locking."""
-    path = folder / LOCK
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            file = path.open("a+", encoding="utf-8")
-        except FileNotFoundError:
-            continue
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.readline().strip() or "another process"
-                raise ExperimentError(f"{holder} is at work in {folder}; wait for its end, or stop it") from None
-            if path.is_file() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                yield file
-                return
 
 
 def in_workers(calls: Iterable[tuple[Callable[..., Result], tuple, dict]], workers: int) -> Iterator[Result]:

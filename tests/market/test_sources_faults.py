@@ -1,6 +1,7 @@
 """What goes wrong when sources are asked is one clear sentence, nothing half-written, and the rest of the tickers kept."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -502,7 +503,7 @@ def test_what_a_client_logs_is_shown_with_debug_alone(
 
 def test_a_lock_that_was_taken_away_is_taken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another fetch ended without anything, and removed the file, between our opening and our locking it."""
-    real, calls = writing.fcntl.flock, []
+    real, calls = fcntl.flock, []
 
     def flock(file: Any, how: int) -> None:
         calls.append(how)
@@ -511,7 +512,7 @@ def test_a_lock_that_was_taken_away_is_taken_again(tmp_path: Path, monkeypatch: 
             (tmp_path / "market").rmdir()
         real(file, how)
 
-    monkeypatch.setattr(writing.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with alone_in(tmp_path / "market"):
         assert (tmp_path / "market" / writing.LOCK).is_file()
         with pytest.raises(SourceError, match="is fetching into"), alone_in(tmp_path / "market"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 import shutil
@@ -12,10 +11,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 import pandas as pd
 
+from llmrl_lib.market.locking import held_file
 from llmrl_lib.market.providers.errors import SourceError
 from llmrl_lib.market.reading import read_table
 from llmrl_lib.market.tables import TABLES
@@ -34,7 +33,13 @@ def alone_in(folder: Path) -> Iterator[None]:
     block that wrote nothing does not stay.
     """
     made = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
-    with _lock_of(folder) as file:
+
+    def busy(holder: str) -> SourceError:
+        return SourceError(f"{holder} is fetching into {folder}; wait for its end, or stop it", True)
+
+    with full_disk_said(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with held_file(folder / LOCK, busy) as file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
@@ -46,29 +51,6 @@ def alone_in(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):  # something is in it
                 for place in made:
                     place.rmdir()
-
-
-@contextmanager
-def _lock_of(folder: Path) -> Iterator[TextIO]:
-    """The file of the lock, held; another process may have removed it between its opening and its locking."""
-    path = folder / LOCK
-    while True:
-        with full_disk_said(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        try:
-            file = path.open("a+", encoding="utf-8")
-        except FileNotFoundError:
-            continue
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise SourceError(f"{holder} is fetching into {folder}; wait for its end, or stop it", True) from None
-            if path.is_file() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                yield file
-                return
 
 
 def put_table(folder: Path, table: str, ticker: str | None, frame: pd.DataFrame) -> None:

@@ -7,6 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from llmrl_lib.language.chat import ChatError, Reply, Request
 
+GLANCE = 0.2  # seconds; a signal that comes just before a wait begins is heard only when the wait ends
+
 
 def side_by_side(
     ask: Callable[[Request], Reply], requests: Iterable[Request], concurrency: int
@@ -26,7 +28,7 @@ def side_by_side(
                 in_flight[pool.submit(ask, following[1])] = following[0]
             if not in_flight:
                 break
-            for future in sorted(wait(in_flight, return_when=FIRST_COMPLETED).done, key=in_flight.__getitem__):
+            for future in sorted(wait(in_flight, GLANCE, FIRST_COMPLETED).done, key=in_flight.__getitem__):
                 index, error = in_flight.pop(future), future.exception()
                 if error is None:
                     yield index, future.result()
@@ -37,4 +39,6 @@ def side_by_side(
         if end is not None:
             raise end
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        while wait(in_flight, GLANCE).not_done:
+            pass
+        pool.shutdown(wait=True)

@@ -44,6 +44,32 @@ def test_a_clear_gain_is_borne_out_and_says_what_it_fails(tmp_path: Path) -> Non
     assert "An audit of this run." in verdict(run).untried
 
 
+def test_false_advice_is_beaten_only_beyond_both_chances(tmp_path: Path) -> None:
+    """Over seeds alone, one true draw of luck looks like knowledge: false advice is drawn anew for each of them."""
+    arms = {"AAA": {**GOOD, "placebo_permuted": 0.0}}
+    known, unknown = (
+        claims.placebos(run_of(tmp_path / "r", arms)),
+        claims.placebos(run_of(tmp_path / "s", arms, paths=False)),
+    )
+    assert "beyond the chance of training on 1, of the days on 1 of 1 stock" in known
+    assert "came from what the advice knew" in known
+    assert "beyond the chance of training on 1, of the days on none of 1 stock" in unknown
+    assert "it is not shown that agents use what the advice knows" in unknown
+
+
+def test_what_is_worse_is_told_with_the_chances_that_it_is_beyond(tmp_path: Path) -> None:
+    arms = {**IDLE, "guided": -2e-3}
+    whole = run_of(tmp_path / "r", {"AAA": arms, "BBB": GOOD})
+    sentences = verdict(whole).findings
+    assert "; worse beyond both chances on 1 of 2 stocks; it was not audited" in sentences[0]
+    assert "; worse beyond the chance of the days on 1 of 2 stocks" in sentences[2]  # the model alone, of AAA
+    without = run_of(tmp_path / "s", {"AAA": arms, "BBB": GOOD}, paths=False)
+    short = verdict(without).short
+    assert "harmed" not in short
+    assert "; worse beyond the chance of training alone on 1 of 2 stocks" in short
+    assert "worse beyond" not in verdict(without).findings[0]
+
+
 def test_no_gain_finds_no_support(tmp_path: Path) -> None:
     run = run_of(tmp_path / "r", {"AAA": IDLE})
     found = verdict(run, audited("delay"))
@@ -149,6 +175,13 @@ def test_a_single_seed_is_not_said_to_be_beyond_the_chance_of_training_on_none(t
     one = verdict(run_of(tmp_path / "r", {"AAA": IDLE}, seeds=1)).short
     assert "an unknown chance of training (a single seed)" in one
     assert "beyond the chance of training on none" in verdict(run_of(tmp_path / "s", {"AAA": IDLE})).short
+
+
+def test_a_single_seed_bears_out_no_claim_about_trained_agents(tmp_path: Path) -> None:
+    found = verdict(run_of(tmp_path / "r", {"AAA": GOOD}, seeds=1)).findings
+    assert "is not borne out" in found[0]
+    assert "with an unknown chance of training (a single seed), beyond the chance of the days on 1" in found[0]
+    assert "the model alone does better than holding is borne out" in found[2]  # nothing was trained there
 
 
 def test_it_reads_as_one_page_on_a_real_run(smoke_run: Path) -> None:

@@ -1,7 +1,8 @@
 """Sentences that a verdict is made of: what each claim has behind it, with figures and audit marks; blank where nothing is.
 
 "Beyond the chance of training" means a paired test over seeds, p < 0.05 after Holm's correction over all stocks of the
-claim; "beyond the chance of the days" that the 95% bootstrap interval of the difference lies above zero.
+claim; "beyond the chance of the days" that the 95% bootstrap interval of the difference lies above zero, each stock for
+itself: these intervals are not corrected for the number of stocks.
 """
 
 from __future__ import annotations
@@ -45,17 +46,20 @@ def weighed(run: Run, claim: str, arm: str, base: str, audit: Audit | None) -> s
         return ""
     trained, days = beyond_training(table), beyond_days(table)
     both, mean = int((trained & days).sum()), float(table["difference"].mean())
-    single = bool(table["corrected"].isna().all())
-    if single:
-        both = int(days.sum())
+    harmed = worse(table) & worse_days(table)
+    accounts = not {arm, base} & set(LEARNED)  # nothing was trained, so that there is no chance of training
+    if accounts:
+        both, harmed = int(days.sum()), worse_days(table)
     outcome = (
         "is borne out" if both == len(table)
         else f"is borne out on {both} of {len(table)} stocks only" if both
         else "is not borne out" if mean > 0
         else "finds no support"
     )  # fmt: skip
-    chances = [] if single else [f"beyond the chance of training on {number(int(trained.sum()))}"]
-    if chances and table["later_corrected"].notna().any():
+    chances = [] if accounts else [f"beyond the chance of training on {number(int(trained.sum()))}"]
+    if chances and table["seeds"].max() == 1:
+        chances = ["with an unknown chance of training (a single seed)"]
+    elif chances and table["later_corrected"].notna().any():
         chances[0] += f" (over the later half of training, which wanders less, on {number(int(_later(table).sum()))})"
     measured = bool(table["path_low"].notna().any())
     chances.append(
@@ -66,25 +70,32 @@ def weighed(run: Run, claim: str, arm: str, base: str, audit: Audit | None) -> s
         f"against {table['base_mean'].mean():.2f}, higher on {of(int((table['difference'] > 0).sum()), len(table))}, "
         f"{', '.join(chances)}"
     )
+    if harmed.any():
+        what = "the chance of the days" if accounts else "both chances"
+        sentence += f"; worse beyond {what} on {of(int(harmed.sum()), len(table))}"
     if audit is None:
         return f"{sentence}; it was not audited."
     return audit.marks(claim).said(sentence, "but" if both else "and")
 
 
 def placebos(run: Run) -> str:
-    """Whether advice beats advice without knowledge."""
+    """Whether advice beats advice without knowledge.
+
+    Beyond both chances, because the true advice is one draw: false advice is drawn anew for every seed, and a test over seeds
+    takes the luck that the one true draw had on these days for knowledge.
+    """
     table = placebo_table(run)
     if not len(table):
         return ""
-    beyond, required = beyond_training(table), table["base"].isin(REQUIRED)
+    trained, days, required = beyond_training(table), beyond_days(table), table["base"].isin(REQUIRED)
     told = [
         f"{FALSE[str(base)]}: {rows['difference'].mean():+.2f} (beyond the chance of training on "
-        f"{of(int(beyond[rows.index].sum()), len(rows))})"
+        f"{number(int(trained[rows.index].sum()))}, of the days on {of(int(days[rows.index].sum()), len(rows))})"
         for base, rows in table.groupby("base", sort=False)
     ]
     end = (
-        "so what the agents gained came from what the advice knew"
-        if set(table["base"]) >= set(REQUIRED) and bool(beyond[required].all())
+        "so what it gave beyond false advice came from what the advice knew"
+        if set(table["base"]) >= set(REQUIRED) and bool((trained & days)[required].all())
         else "so it is not shown that agents use what the advice knows; having one more thing to look at may do as much"
     )
     return (
@@ -118,8 +129,8 @@ def best(audit: Audit | None) -> str:
     beyond = sum(one.mark == "pass" for one in found)
     tried = max(int(one.figures["trials"]) for one in found)
     sentence = (
-        f"The claim that the best of everything tried on a stock (up to {tried} configurations) shows skill, and not the "
-        f"luck of the best of so many, is borne out on {of(beyond, len(found))}"
+        f"The claim that the best of everything tried on a stock (up to {tried} configurations) shows skill, as which a rise "
+        f"of the share itself counts, and not the luck of the best of so many, is borne out on {of(beyond, len(found))}"
     )
     return audit.marks("best_arm_has_skill").said(sentence, "but" if beyond else "and")
 
@@ -222,6 +233,11 @@ def _later(table: pd.DataFrame) -> pd.Series:
 def worse(table: pd.DataFrame) -> pd.Series:
     """Where the arm is worse, beyond the chance of training."""
     return (table["difference"] < 0) & (table["corrected"] < LEVEL)
+
+
+def worse_days(table: pd.DataFrame) -> pd.Series:
+    """Where the arm is worse, beyond the chance of the days."""
+    return (table["difference"] < 0) & (table["path_high"] < 0)
 
 
 def of(some: int, every: int) -> str:

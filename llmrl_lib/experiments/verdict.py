@@ -15,7 +15,7 @@ from llmrl_lib.evidence.audit import Audit
 from llmrl_lib.evidence.published import RUNS
 from llmrl_lib.experiments import claims
 from llmrl_lib.experiments.arms import ARMS
-from llmrl_lib.experiments.claims import beyond_days, beyond_training, count, number, of, worse
+from llmrl_lib.experiments.claims import beyond_days, beyond_training, count, number, of, worse, worse_days
 from llmrl_lib.experiments.comparisons import GUIDED, HOLDING, comparison_table
 from llmrl_lib.experiments.flag_arms import FLAG_ARMS
 from llmrl_lib.experiments.guided import HIT_RATES, LEARNED, LLM_ONLY, PLACEBOS, UNGUIDED, hit_rate_of
@@ -71,7 +71,8 @@ def in_short(run: Run, audit: Audit | None = None) -> str:
     if not len(table):
         return "this run says nothing about a model's advice, because no agents here heard any."
     trained, days = beyond_training(table), beyond_days(table)
-    both, harmed = int((trained & days).sum()), int(worse(table).sum())
+    both, harmed = int((trained & days).sum()), int((worse(table) & worse_days(table)).sum())
+    doubtful = int(worse(table).sum()) - harmed
     mean = float(table["difference"].mean())
     training = (
         f"beyond the chance of training on {number(int(trained.sum()))}" if table["seeds"].max() > 1
@@ -85,6 +86,7 @@ def in_short(run: Run, audit: Audit | None = None) -> str:
     failed = audit.marks("guided_beats_unguided").failed if audit is not None and both else ()
     told += f"; the audit faults that in {count(len(failed), 'way')}" if failed else ""
     told += f"; it harmed on {of(harmed, len(table))}" if harmed else ""
+    told += f"; worse beyond the chance of training alone on {of(doubtful, len(table))}" if doubtful else ""
     too_short = ", and the training was far too short to judge any method" if _shorter(run) else ""
     return f"{told}{too_short}."
 
@@ -102,7 +104,9 @@ def conclusion(run: Run) -> str:
     elif seeds < RUNS:
         what = f"how an agent trained as long as the published ones behaves; {made} are few beside {published}"
     else:
-        what = f"how the agent behaves under the published protocol, {made}; less than a standard error is no finding"
+        what = (
+            f"how the agent behaves under the published protocol, {made}; less than two standard errors is no finding"
+        )
     return f"**What may be concluded:** {what}."
 
 
@@ -126,7 +130,7 @@ def _opening(run: Run) -> tuple[str, ...]:
         "Two kinds of chance are told apart. *The chance of training*: another seed gives another agent; a difference is "
         "beyond it where a paired test over seeds says so, after correction for the number of stocks. *The chance of the "
         "days*: other years like these would have had other prices; a difference is beyond it where its 95% interval lies "
-        "above zero. "
+        "above zero, each stock for itself, without a correction for their number. "
         "A claim is borne out on a stock where it is beyond both. The audit asks of each claim what a sceptic would.",
     )
 

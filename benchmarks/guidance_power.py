@@ -8,8 +8,9 @@ Each repetition is a market of its own with one company, once with a signal of t
 the same seeds: unguided, guided by Nano's P1 advice, the same advice permuted, and two oracles (HINDSIGHT: right in 80 % and
 in all months). For each arm and kind of market: the mean difference of the test Sharpe ratio (later half of training) from
 the unguided agents, tested over markets; and how often a test over the seeds of one market alone, and one over its days,
-would have said that guidance helps or harms. Where there is no signal these shares are false-positive rates. What is
-finished in --work is not trained again.
+would have said that guidance helps or harms. Where there is no signal, shares of claimed gains by guided and permuted advice
+are false-positive rates; oracles know the future there, too, and one more input can truly harm. What is finished in --work is
+not trained again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from llmrl_lib.evidence.bootstrap import sharpe_difference
+from llmrl_lib.evidence.bootstrap import mean_sharpe_difference
 from llmrl_lib.evidence.paired import holm, paired_test
 from llmrl_lib.experiments.guided import problems_of
 from llmrl_lib.language.nano import Nano
@@ -136,17 +137,18 @@ def later(training: Training) -> np.ndarray:
 
 
 def over_days(one: Training, base: Training) -> tuple[float, float]:
-    """Difference of the Sharpe ratios of the seeds' mean daily returns, and its p-value over days."""
-    returns = [daily(training) for training in (one, base)]
-    if np.array_equal(*returns):
+    """Difference of the seeds' mean Sharpe ratios, and its p-value over days: the test that a run's comparisons make."""
+    first, second = (daily(training) for training in (one, base))
+    if np.array_equal(first, second):
         return 0.0, math.nan
-    found = sharpe_difference(*returns)
+    found = mean_sharpe_difference(first, second)
     return found.estimate, found.p_value
 
 
 def daily(training: Training) -> np.ndarray:
+    """Daily returns of the test days, float64 (seed, day)."""
     table: pd.DataFrame = training.trajectories
-    return table[table["split"] == "test"].groupby("date")["daily_return"].mean().to_numpy()
+    return table[table["split"] == "test"].pivot(index="seed", columns="date", values="daily_return").to_numpy()
 
 
 def share(claims) -> float:

@@ -1,9 +1,11 @@
 """Is it the advice, or having one more input? Guided agents against agents guided by advice without knowledge.
 
 Paired over seeds (Student 1908) and corrected over the placebos (Holm 1979). Random and permuted advice know nothing, and
-guided has to be above each of them; that all have to be rejected makes the mark stricter than its level (Berger 1982,
-intersection-union). Two others are shown and not required. Flipped advice knows what the real one knows with the other
-sign: an agent that learns from it should do as well, and one that does worse follows advice without learning. Delayed
+guided has to be above each of them (Berger 1982, intersection-union). The test speaks of the chance of training alone:
+false advice is drawn anew for every seed, while the true advice is one draw, whose luck on these days is not averaged out.
+Where draws of advice matter as much as seeds, advice that knows nothing passes both tests over twelve seeds about once in ten
+times instead of hardly ever. Two others are shown and not required. Flipped advice knows what the real one knows with the
+other sign: an agent that learns from it should do as well, and one that does worse follows advice without learning. Delayed
 advice still knows what real advice knew some days ago, most of it after one day.
 """
 

@@ -9,8 +9,9 @@ the same seeds: unguided, guided by Nano's P1 advice, the same advice permuted, 
 in all months). For each arm and kind of market: the mean difference of the test Sharpe ratio (later half of training) from
 the unguided agents, tested over markets; and how often a test over the seeds of one market alone, and one over its days,
 would have said that guidance helps or harms. Where there is no signal, shares of claimed gains by guided and permuted advice
-are false-positive rates; oracles know the future there, too, and one more input can truly harm. What is finished in --work is
-not trained again.
+are false-positive rates; oracles know the future there, too, and one more input can truly harm. Beside them, what the advice
+is worth without an agent: the share of its test months that were right, and the Sharpe ratio of following it less that of
+holding. What is finished in --work is not trained again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import argparse
 import json
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,12 +30,16 @@ import torch
 
 from llmrl_lib.evidence.bootstrap import mean_sharpe_difference
 from llmrl_lib.evidence.paired import holm, paired_test
+from llmrl_lib.experiments.advised import outcomes
 from llmrl_lib.experiments.guided import problems_of
 from llmrl_lib.language.nano import Nano
 from llmrl_lib.language.replay import Replay
 from llmrl_lib.market.dataset import Dataset, load_dataset
 from llmrl_lib.market.synthetic import synthesise
+from llmrl_lib.metrics import sharpe_ratio
 from llmrl_lib.settings import TdqnSettings
+from llmrl_lib.strategy.backtest import backtest
+from llmrl_lib.strategy.records import Strategy
 from llmrl_lib.strategy.strategist import make_strategies
 from llmrl_lib.trading.tdqn import Training, train_runs
 
@@ -57,12 +64,14 @@ def main() -> None:
     settings = TdqnSettings(episodes=given.episodes, hidden=given.hidden)
     seeds, arms = tuple(range(given.seeds)), tuple(given.arms.split(","))
     problems = {}
+    alone: dict[str, list[tuple[float, float]]] = {}
     for repetition in range(given.repetitions):
         for strength in (given.strength, 0.0):
             dataset, ticker = market(given.work, repetition, strength)
             train, test = dataset.train_bars(ticker), dataset.test_bars(ticker)
             chat = Replay(given.work / "replies", Nano())
             made = make_strategies(dataset, ticker, "p1", chat, dataset.train_start, dataset.end)
+            alone.setdefault(f"{strength:g}", []).append(worth(made, dataset.bars(ticker), test))
             for arm in (BASE, *arms):
                 problems[f"{strength:g}-{repetition}-{arm}"] = problems_of(
                     f"{strength:g}-{repetition}", arm, train, test, made, seeds
@@ -77,7 +86,13 @@ def main() -> None:
 
     checkpoints = given.work / f"checkpoints-{given.episodes}-{given.hidden}"
     trained = train_runs(problems, seeds, settings, given.device, given.workers, checkpoints, tell)
-    kinds = {f"{strength:g}": summary(trained, arms, strength, given.repetitions) for strength in (given.strength, 0.0)}
+    kinds = {
+        f"{strength:g}": {
+            "advice_alone": told(alone[f"{strength:g}"]),
+            **summary(trained, arms, strength, given.repetitions),
+        }
+        for strength in (given.strength, 0.0)
+    }
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     report = {
         "repetitions": given.repetitions,
@@ -101,11 +116,35 @@ def market(work: Path, repetition: int, strength: float) -> tuple[Dataset, str]:
     return dataset, dataset.tickers[0]
 
 
+def worth(made: list[Strategy], bars: pd.DataFrame, test: pd.DataFrame) -> tuple[float, float]:
+    """Of the advice on one market in its test years: the share of months that were right, and its ratio less holding's."""
+    months = [one for one in made if one.date >= test.index[0]]
+    outcome = outcomes(months, bars)
+    right = (outcome >= 0) == (np.array([one.direction for one in months]) == 1)
+    followed, held = backtest(test, made), backtest(test, [replace(one, direction=1) for one in made])
+    ratios = [float(sharpe_ratio(path["daily_return"])) for path in (followed, held)]
+    return float(right[~np.isnan(outcome)].mean()), ratios[0] - ratios[1]
+
+
+def told(markets: list[tuple[float, float]]) -> dict[str, float]:
+    """The means over markets of `worth`, with a test of the second."""
+    right, gains = (list(values) for values in zip(*markets, strict=True))
+    over = paired_test(gains, np.zeros(len(gains)))
+    return {
+        "right": float(np.mean(right)),
+        "less_holding": over.difference,
+        "low": over.low,
+        "high": over.high,
+        "p_value": over.t_p_value,
+    }
+
+
 def summary(
     trained: dict[str, Training], arms: tuple[str, ...], strength: float, repetitions: int
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """A row per arm: difference from unguided over markets, and how often single markets would have claimed one."""
-    rows, p_values = {}, {}
+    rows: dict[str, dict[str, Any]] = {}
+    p_values = {}
     for arm in arms:
         pairs = [
             tuple(trained[f"{strength:g}-{repetition}-{name}"] for name in (arm, BASE))
@@ -124,6 +163,7 @@ def summary(
             "claims_harm_by_seeds": share(one.t_p_value < 0.05 and one.difference < 0 for one in seeds),
             "claims_gain_by_days": share(p < 0.05 and gain > 0 for gain, p in days),
             "claims_harm_by_days": share(p < 0.05 and gain < 0 for gain, p in days),
+            "differences": [round(one.difference, 3) for one in seeds],
         }
     for arm, corrected in holm(p_values)["corrected"].items():
         rows[str(arm)]["corrected"] = float(corrected)

@@ -150,9 +150,11 @@ def summary(
             tuple(trained[f"{strength:g}-{repetition}-{name}"] for name in (arm, BASE))
             for repetition in range(repetitions)
         ]
-        seeds = [paired_test(later(one), later(base)) for one, base in pairs]
+        scores = [(later(one), later(base)) for one, base in pairs]
+        gains = [float(one.mean() - base.mean()) for one, base in scores]
+        seeds = [paired_test(*both) for both in scores if len(both[0]) > 1]  # one seed tells nothing of its chance
         days = [over_days(one, base) for one, base in pairs]
-        over = paired_test([one.difference for one in seeds], np.zeros(len(seeds)))
+        over = paired_test(gains, np.zeros(len(gains)))
         p_values[arm] = over.t_p_value
         rows[arm] = {
             "difference": over.difference,
@@ -163,7 +165,7 @@ def summary(
             "claims_harm_by_seeds": share(one.t_p_value < 0.05 and one.difference < 0 for one in seeds),
             "claims_gain_by_days": share(p < 0.05 and gain > 0 for gain, p in days),
             "claims_harm_by_days": share(p < 0.05 and gain < 0 for gain, p in days),
-            "differences": [round(one.difference, 3) for one in seeds],
+            "differences": [round(gain, 3) for gain in gains],
         }
     for arm, corrected in holm(p_values)["corrected"].items():
         rows[str(arm)]["corrected"] = float(corrected)
@@ -191,9 +193,9 @@ def daily(training: Training) -> np.ndarray:
     return table[table["split"] == "test"].pivot(index="seed", columns="date", values="daily_return").to_numpy()
 
 
-def share(claims) -> float:
+def share(claims) -> float | None:
     found = list(claims)
-    return sum(found) / len(found)
+    return sum(found) / len(found) if found else None
 
 
 if __name__ == "__main__":

@@ -147,6 +147,19 @@ def test_a_ticker_without_a_finished_arm_is_named_on_the_front_page(smoke_run: P
     assert "**Not in this book**, because nothing of theirs is finished: KSTV." in page
 
 
+def test_the_book_of_an_unfinished_run_says_so(smoke_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(smoke_run, tmp_path / "run", ignore=shutil.ignore_patterns("book"))
+    (folder / "notebooks" / "06_results.ipynb").unlink()
+    (folder / "notebooks" / "ORVN" / "05_guided_ddqn.ipynb").unlink()
+    pages = generated_pages(open_run(folder))
+    assert "**This run is not finished.** Its llmrl run command, given again, makes" in pages["_generated/summary.md"]
+    assert "lacking: 06_results, 05_guided_ddqn of ORVN." in pages["_generated/summary.md"]
+    assert "*Results*" not in pages["_generated/answer.md"]
+    whole = generated_pages(open_run(smoke_run))
+    assert "not finished" not in whole["_generated/summary.md"]
+    assert "*Results* has the whole verdict" in whole["_generated/answer.md"]
+
+
 def test_the_front_page_says_how_far_its_figures_carry(smoke_run: Path) -> None:
     page = generated_pages(open_run(smoke_run))["_generated/summary.md"]
     assert "| *standard error of any of them* | *0.71* | *0.71* |" in page

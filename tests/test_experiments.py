@@ -16,8 +16,10 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from known_runs import run_of
 from rich.console import Console
 
+from llmrl_lib.evidence.audit.recall import balanced_windows
 from llmrl_lib.experiments import ExperimentError, Run, execution, load_arm, open_run, run_arm, run_suite, suite
 from llmrl_lib.experiments.adviser import Adviser
 from llmrl_lib.experiments.arms import CLASSICAL
@@ -288,6 +290,34 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path: Path, content: str) -> Non
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(ExperimentError, match=rf"manifest\.json is damaged \(.+\); delete {tmp_path} and run again"):
         load_arm(tmp_path)
+
+
+def test_a_table_lost_from_a_finished_arm_is_named_with_the_remedy(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {"AAA": {"unguided": 0.0}})
+    (tmp_path / "run" / "AAA" / "unguided" / "performance.csv").unlink()
+    with pytest.raises(
+        ExperimentError, match=r"performance\.csv is gone from a finished arm; delete .+unguided and give"
+    ):
+        run.performance("test")
+
+
+def test_what_asks_a_model_about_all_companies_leaves_broken_ones_out(tmp_path: Path) -> None:
+    data = shutil.copytree(EMBEDDED, tmp_path / "data")
+    _with_a_zero_close(data, "QLRY")
+    dataset = load_dataset(data)
+    sound = tuple(ticker for ticker in load_dataset(EMBEDDED).tickers if ticker != "QLRY")
+    assert dataset.sound_tickers() == sound
+    assert {window.ticker for window in balanced_windows(dataset, 12)} == set(sound)
+
+
+def test_who_is_left_out_is_said_before_the_work(tmp_path: Path) -> None:
+    data, said = shutil.copytree(EMBEDDED, tmp_path / "data"), io.StringIO()
+    _with_a_zero_close(data, "QLRY")
+    display = Display(Console(file=said))
+    run_suite(data, ["QLRY", "ORVN"], PLAIN, tmp_path / "run", 1, ["buy_and_hold"], display, notebooks=False)
+    first, *_ = said.getvalue().splitlines()
+    assert first.startswith("left out: QLRY bars: ")
+    assert "bars/QLRY.csv line 51" in first
 
 
 def test_a_broken_ticker_spares_the_others(tmp_path: Path) -> None:

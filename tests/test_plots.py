@@ -1,5 +1,6 @@
 """Figures: an arm looks the same everywhere and unlike any other; what is drawn is what the tables say."""
 
+import warnings
 from itertools import combinations
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from llmrl_lib import plots
 from llmrl_lib.experiments import Run, open_run, tables
 from llmrl_lib.market.features import feature_table
-from llmrl_lib.plots.style import WIDTH
+from llmrl_lib.plots.style import WIDTH, dates_on, panels
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,17 @@ def test_the_entry_cost_is_a_fall_from_the_cash() -> None:
     path["daily_return"] = [-0.001, 99.0 / 99.9 - 1]
     line = labelled(plots.drawdowns({"buy_and_hold": path}, "title"))["buy and hold"]
     np.testing.assert_allclose(line.get_ydata(), [-0.001, -0.01])
+
+
+@pytest.mark.parametrize("days", [20, 80, 110, 400, 900, 960, 1020, 1070, 1100, 2500])
+def test_dates_of_any_range_are_few_and_without_a_warning(days: int) -> None:
+    with warnings.catch_warnings(), panels(2.0) as (figure, [axes]):
+        warnings.simplefilter("error")
+        axes.plot(pd.date_range("2015-01-10", periods=days), np.arange(days))
+        dates_on(axes)
+        figure.draw_without_rendering()
+        first, last = axes.get_xlim()
+        assert 2 <= sum(first <= tick <= last for tick in axes.get_xticks()) <= 8
 
 
 def test_trades_are_marked_where_the_side_changed() -> None:

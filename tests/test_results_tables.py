@@ -21,6 +21,7 @@ from llmrl_lib.experiments.results_tables import (
     curve_table,
     guided_table,
     interquartile_table,
+    p_text,
     prompts_table,
     readable,
 )
@@ -171,7 +172,7 @@ def test_a_single_seed_gives_differences_and_no_test(tmp_path: Path) -> None:
 def test_an_interval_without_width_says_that_nothing_varies(compared) -> None:
     table = placebo_table(compared).assign(low=0.25, high=0.25 + 1e-12, path_low=float("nan"))
     shown = readable(table, against=True).iloc[0]
-    assert (shown["95% over seeds"], shown["95% over days"]) == ("nothing varies", "-")
+    assert (shown["95% over seeds"], shown["95% over days (p, Holm)"]) == ("nothing varies", "-")
     assert readable(table.assign(high=0.26), against=True).iloc[0]["95% over seeds"] == "+0.25 to +0.26"
 
 
@@ -183,7 +184,8 @@ def test_comparisons_can_be_read(compared) -> None:
     row = placebo_table(compared).iloc[0]
     shown = table.iloc[0]
     assert shown["difference"] == f"{row['difference']:+.2f}"
-    assert shown["95% over days"] == f"{row['path_low']:+.2f} to {row['path_high']:+.2f}"
+    days = shown["95% over days (p, Holm)"]
+    assert days == f"{row['path_low']:+.2f} to {row['path_high']:+.2f} ({p_text(row['path_corrected'])})"
     assert readable(placebo_table(compared).iloc[:0]).empty
     curve = curve_table(ll.value_of_advice(compared))
     assert list(curve.index) == [("AAA", "right in 100% (hindsight)"), ("BBB", "right in 100% (hindsight)")]

@@ -107,12 +107,12 @@ def test_a_run_without_advice_says_so_and_lists_what_is_missing(tmp_path: Path) 
 )
 def test_the_threshold_is_where_every_better_oracle_helps_too(differences: list[int], expected: float | None) -> None:
     curve = pd.DataFrame({"hit_rate": [0.4, 0.5, 1.0], "difference": differences, "corrected": 0.01})
-    curve["path_low"] = curve["difference"] - 0.5
+    curve["path_corrected"] = 0.01
     curve["later_difference"], curve["later_corrected"] = -curve["difference"], 0.01
     later = claims.threshold(curve.assign(difference=1), "later_corrected")
     assert later == claims.threshold(curve.assign(difference=-curve["difference"]), "corrected")
     assert claims.threshold(curve, "corrected") == expected
-    assert claims.threshold(curve, "path_low") == expected
+    assert claims.threshold(curve, "path_corrected") == expected
     assert claims.threshold(curve.assign(corrected=0.2), "corrected") is None
 
 

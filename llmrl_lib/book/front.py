@@ -13,10 +13,13 @@ import pandas as pd
 from llmrl_lib.book.markdown import table
 from llmrl_lib.experiments import Run
 from llmrl_lib.experiments.recorded import kept_audit, recorded_guided
+from llmrl_lib.experiments.suite import RUN_NOTEBOOKS, agents_in, notebooks_of
 from llmrl_lib.experiments.tables import arm_label, published_sentence
 from llmrl_lib.experiments.verdict import conclusion, in_short
 from llmrl_lib.metrics import sharpe_standard_error
 from llmrl_lib.settings import profile_names
+
+RESULTS = RUN_NOTEBOOKS[0]
 
 
 def summary(run: Run) -> str:
@@ -47,6 +50,7 @@ def summary(run: Run) -> str:
         f"**Not in this book**, because nothing of theirs is finished: {', '.join(run.unfinished)}."
         if run.unfinished
         else "",
+        f"**This run is not finished.** {told}" if (told := unwritten(run)) else "",
         _errors_told(errors),
         conclusion(run),
         published_sentence(run),
@@ -62,8 +66,22 @@ def answer(run: Run) -> str:
         told.append(
             f"For the recorded run *{found.name}* ({', '.join(found.tickers)}): {in_short(found, kept_audit(found))}"
         )
-    told.append("*Results* has the whole verdict, what an audit says of it, and how good advice would have to be.")
+    if (RESULTS, "") not in lacking_pages(run):
+        told.append("*Results* has the whole verdict, what an audit says of it, and how good advice would have to be.")
     return "\n\n".join(told) + "\n"
+
+
+def lacking_pages(run: Run) -> list[tuple[str, str]]:
+    """The notebooks, each with its ticker or a blank one, that a finished run of these arms would have and this one lacks."""
+    folder = run.path / "notebooks"
+    wanted = notebooks_of(run.tickers, agents_in(run.path, run.tickers)) if folder.is_dir() else []
+    return [(name, ticker) for name, ticker in wanted if not (folder / ticker / f"{name}.ipynb").is_file()]
+
+
+def unwritten(run: Run) -> str:
+    """Which pages are lacking and what makes them, in a sentence; blank where none is."""
+    names = [f"{name} of {ticker}" if ticker else name for name, ticker in lacking_pages(run)]
+    return f"Its llmrl run command, given again, makes the pages that are lacking: {', '.join(names)}." if names else ""
 
 
 def command(run: Run) -> str:

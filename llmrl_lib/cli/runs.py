@@ -67,5 +67,10 @@ def book(
     """Build the book of a run as HTML and print the path of its first page."""
     with plain_errors(debug):
         from llmrl_lib.book import build_book
+        from llmrl_lib.book.front import unwritten
+        from llmrl_lib.experiments import open_run
 
-        print(build_book(run_folder))
+        place = build_book(run_folder)
+        if lacking := unwritten(open_run(run_folder)):
+            say(f"the book is of an unfinished run. {lacking}")
+        print(place)

@@ -106,6 +106,13 @@ def mean_sharpe_difference(
     return _studentised(estimate, error, drawn, errors, level, length, math.sqrt(periods_a_year))
 
 
+def same_accounts(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two sets of series, (account, n) each, hold the same ones in the same proportions, in any order."""
+    sets = np.repeat(a, len(b), 0), np.repeat(b, len(a), 0)
+    one, other = (rows[np.lexsort(rows.T)] for rows in sets)
+    return np.array_equal(one, other)
+
+
 def _moved_or_idle(returns: np.ndarray) -> np.ndarray:
     values = np.asarray(returns, dtype=np.float64)
     return values if len(values) >= LEAST and not values.any() else checked_returns(values, LEAST)

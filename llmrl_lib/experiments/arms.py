@@ -274,7 +274,7 @@ class Arm:
     @cached_property
     def episodes(self) -> pd.DataFrame:
         """A row per seed and training episode: steps, train_sharpe, test_sharpe, test_max_drawdown, q_short, q_long."""
-        return pd.read_csv(self.folder / "metrics.csv")
+        return self._table("metrics.csv")
 
     @cached_property
     def performance(self) -> pd.DataFrame:
@@ -283,12 +283,20 @@ class Arm:
         Those of FLAG-Trader and its controls on the training split speak of its newest `train_days` alone, where the
         settings name some; other arms' then speak of other days.
         """
-        return pd.read_csv(self.folder / "performance.csv")
+        return self._table("performance.csv")
 
     @cached_property
     def trajectories(self) -> pd.DataFrame:
         """A row per seed, split and trading step of the final policy."""
-        return pd.read_csv(self.folder / "trajectories.csv.gz", parse_dates=["date"])
+        return self._table("trajectories.csv.gz", parse_dates=["date"])
+
+    def _table(self, name: str, **options: Any) -> pd.DataFrame:
+        """A table of the arm's folder. Raises ExperimentError where it was lost after the arm was finished."""
+        try:
+            return pd.read_csv(self.folder / name, **options)
+        except FileNotFoundError:
+            remedy = f"delete {self.folder} and give the llmrl run command again"
+            raise ExperimentError(f"{self.folder / name} is gone from a finished arm; {remedy}") from None
 
     def weights(self) -> dict[str, np.ndarray]:
         """The trained weights by name, the leading axis being the seed."""

@@ -12,6 +12,7 @@ from llmrl_lib.evidence.audit.recall import WINDOWS
 from llmrl_lib.experiments.adviser import has_strategies
 from llmrl_lib.experiments.flag_arms import FLAG_ARMS
 from llmrl_lib.experiments.folders import ExperimentError, read_toml
+from llmrl_lib.experiments.guided import LLM_ONLY
 from llmrl_lib.experiments.refining_files import FOLDER
 from llmrl_lib.experiments.runs import Run, open_run
 from llmrl_lib.experiments.strategies import ORDER
@@ -99,10 +100,13 @@ def _prompts(run: Run) -> tuple[Prompt, ...]:
 
 
 def _trials(run: Run, ticker: str) -> int | None:
-    """Configurations started in the run, and candidate prompts of a refinement in its folder; None if nobody counted."""
+    """Configurations started in the run, candidate prompts of a refinement in its folder, and the prompts whose accounts are
+    shown without being an arm; None if nobody counted."""
     counts = [count_trials(run.path, ticker), count_trials(run.path / FOLDER)]
     known = [count for count in counts if count is not None]
-    return sum(known) if known else None
+    followed = [name for name in run.prompts if has_strategies(run.strategies_folder, name, ticker)]
+    is_arm = LLM_ONLY in run.arms(ticker) and run.guide in followed
+    return sum(known) + len(followed) - is_arm if known else None
 
 
 def _stored(run: Run, prompt: Prompt) -> Stored | None:

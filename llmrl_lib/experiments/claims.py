@@ -1,8 +1,7 @@
 """Sentences that a verdict is made of: what each claim has behind it, with figures and audit marks; blank where nothing is.
 
-"Beyond the chance of training" means a paired test over seeds, p < 0.05 after Holm's correction over all stocks of the
-claim; "beyond the chance of the days" that the 95% bootstrap interval of the difference lies above zero, each stock for
-itself: these intervals are not corrected for the number of stocks.
+"Beyond the chance of training" means a paired test over seeds, "beyond the chance of the days" a bootstrap over days, each
+with p < 0.05 after Holm's correction over all stocks of the claim.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def weighed(run: Run, claim: str, arm: str, base: str, audit: Audit | None) -> s
         chances = ["with an unknown chance of training (a single seed)"]
     elif chances and table["later_corrected"].notna().any():
         chances[0] += f" (over the later half of training, which wanders less, on {number(int(_later(table).sum()))})"
-    measured = bool(table["path_low"].notna().any())
+    measured = bool(table["path_corrected"].notna().any())
     chances.append(
         f"beyond the chance of the days on {number(int(days.sum()))}" if measured else "that of the days not measured"
     )
@@ -144,8 +143,8 @@ def oracles(run: Run) -> str:
         f"on {ticker}, as they were at the end of training, {_from(threshold(rows, 'corrected'))}; over the later half of "
         f"training, {_from(threshold(rows, 'later_corrected'))}"
         + (
-            f"; by the chance of the days, {_from(threshold(rows, 'path_low'))}"
-            if rows["path_low"].notna().any()
+            f"; by the chance of the days, {_from(threshold(rows, 'path_corrected'))}"
+            if rows["path_corrected"].notna().any()
             else ""
         )
         for ticker, rows in curve.groupby("ticker", sort=False)
@@ -161,12 +160,10 @@ def threshold(curve: pd.DataFrame, column: str) -> float | None:
     """The lowest hit rate from which on an oracle helps at every higher one, too; None where the highest does not.
 
     `curve` are one ticker's rows of `value_of_advice`; `column` says by which chance: "corrected" (p-value over seeds, final
-    policies), "later_corrected" (of the later half of training) or "path_low" (the lower end of the interval over days).
+    policies), "later_corrected" (of the later half of training) or "path_corrected" (over days).
     """
-    helps = curve["difference"] > 0
-    if column == "later_corrected":
-        helps = curve["later_difference"] > 0
-    helps &= curve[column] > 0 if column == "path_low" else curve[column] < LEVEL
+    gain = curve["later_difference" if column == "later_corrected" else "difference"]
+    helps = (gain > 0) & (curve[column] < LEVEL)
     found = None
     for rate, good in sorted(zip(curve["hit_rate"], helps, strict=True), reverse=True):
         if not good:
@@ -222,7 +219,7 @@ def beyond_training(table: pd.DataFrame) -> pd.Series:
 
 
 def beyond_days(table: pd.DataFrame) -> pd.Series:
-    return (table["difference"] > 0) & (table["path_low"] > 0)
+    return (table["difference"] > 0) & (table["path_difference"] > 0) & (table["path_corrected"] < LEVEL)
 
 
 def _later(table: pd.DataFrame) -> pd.Series:
@@ -237,7 +234,7 @@ def worse(table: pd.DataFrame) -> pd.Series:
 
 def worse_days(table: pd.DataFrame) -> pd.Series:
     """Where the arm is worse, beyond the chance of the days."""
-    return (table["difference"] < 0) & (table["path_high"] < 0)
+    return (table["difference"] < 0) & (table["path_difference"] < 0) & (table["path_corrected"] < LEVEL)
 
 
 def of(some: int, every: int) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from llmrl_lib.evidence.bootstrap import LEAST, Interval, TooStillError, mean_sharpe_difference
+from llmrl_lib.evidence.bootstrap import LEAST, Interval, TooStillError, mean_sharpe_difference, same_accounts
 from llmrl_lib.evidence.paired import Paired, holm, paired_test
 from llmrl_lib.experiments.arms import Arm
 from llmrl_lib.experiments.guided import LEARNED, LLM_ONLY, PLACEBOS, UNGUIDED, hit_rate_of
@@ -28,7 +28,7 @@ LATER = "later_sharpe_ratio"  # a seed's mean over the later half of episodes: i
 COLUMNS = (
     "ticker", "arm", "base", "seeds", "mean", "base_mean", "difference", "low", "high", "p_value", "corrected",
     "wilcoxon_p_value", "wins", "later_difference", "later_low", "later_high", "later_p_value", "later_corrected",
-    "path_difference", "path_low", "path_high", "path_p_value",
+    "path_difference", "path_low", "path_high", "path_p_value", "path_corrected",
 )  # fmt: skip
 _NOTHING = (math.nan,) * 6
 _File = tuple[Path, int]  # and when it was last changed, so that a table made twice reads and resamples once
@@ -74,9 +74,10 @@ def comparison_table(
 
     Of all tickers, or of those named.
 
-    The columns that begin with later_ say the same of the later half of training (LATER). `corrected` and `later_corrected`
-    are Holm's p-values over all rows. What a single seed cannot tell is NaN. A run without anything to compare gives a table
-    without rows. For a recorded run the intervals over days are those that were written when it was recorded.
+    The columns that begin with later_ say the same of the later half of training (LATER), those with path_ of the days.
+    `corrected`, `later_corrected` and `path_corrected` are Holm's p-values over all rows; intervals are each row's own. What
+    a single seed cannot tell is NaN. A run without anything to compare gives a table without rows. For a recorded run the
+    intervals over days are those that were written when it was recorded.
     """
     rows = []
     for ticker in run.tickers if tickers is None else tickers:
@@ -86,7 +87,7 @@ def comparison_table(
             if base in found and name != base and wanted:
                 rows.append(_row(arm, found[base]))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return _with_recorded(_corrected(table), run) if len(table) else table
+    return _corrected(_with_recorded(table, run)) if len(table) else table
 
 
 def placebo_table(run: Run, tickers: Sequence[str] | None = None) -> pd.DataFrame:
@@ -133,7 +134,8 @@ def later_sharpe(arm: Arm) -> pd.Series:
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     """The table with Holm's p-values over all its rows that say something."""
     table = table.copy()
-    for p_value, corrected in (("p_value", "corrected"), ("later_p_value", "later_corrected")):
+    for kind in ("", "later_", "path_"):
+        p_value, corrected = f"{kind}p_value", f"{kind}corrected"
         said = table[p_value].dropna()
         if len(said):
             table[corrected] = holm({str(row): value for row, value in said.items()})["corrected"].set_axis(said.index)
@@ -150,19 +152,12 @@ def _over_days(first: _File | None, second: _File | None, split: str) -> Interva
     paired = min(one.shape[1], other.shape[1]) > 1 and len(seeds) > 0  # a single account stands beside every seed
     tables = (table.loc[days, seeds if paired else table.columns] for table in (one, other))
     a, b = (table.dropna(axis="columns").to_numpy().T for table in tables)
-    if len(days) < LEAST or not (len(a) and len(b)) or _same_accounts(a, b):
+    if len(days) < LEAST or not (len(a) and len(b)) or same_accounts(a, b):
         return None
     try:
         return mean_sharpe_difference(a, b)
     except TooStillError:
         return None
-
-
-def _same_accounts(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two sets of series, (seed, day) each, hold the same ones in the same proportions, in any order."""
-    sets = np.repeat(a, len(b), 0), np.repeat(b, len(a), 0)
-    one, other = (rows[np.lexsort(rows.T)] for rows in sets)
-    return np.array_equal(one, other)
 
 
 def _row(arm: Arm, base: Arm) -> dict[str, float | str]:
@@ -176,7 +171,7 @@ def _row(arm: Arm, base: Arm) -> dict[str, float | str]:
         arm.ticker, found.arm, found.base, pairs.n if pairs else 1, found.mean, found.base_mean,
         found.mean - found.base_mean, *tested,
         *((later.difference, later.low, later.high, later.t_p_value) if later else (math.nan,) * 4), math.nan,
-        *((path.estimate, path.low, path.high, path.p_value) if path else (math.nan,) * 4),
+        *((path.estimate, path.low, path.high, path.p_value) if path else (math.nan,) * 4), math.nan,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 

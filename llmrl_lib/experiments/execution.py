@@ -150,6 +150,7 @@ def _kept_digest(output: Path) -> str | None:
 def _cleaned(notebook: dict[str, Any], digest: str, places: Mapping[Path, str]) -> dict[str, Any]:
     """The notebook without the executor's bookkeeping and with this machine's folders named by what they are."""
     names = {str(Path.cwd()): ".", sys.prefix: "[environment]", sys.base_prefix: "[python]", str(Path.home()): "~"}
+    names[str(Path(__file__).parent.parent)] = "[llmrl_lib]"
     for place, name in places.items():
         names |= {str(place.absolute()): name, str(place.resolve()): name}
     for cell in notebook["cells"]:

@@ -60,6 +60,11 @@ class Display:
                 watcher.join()
         self._shown = None
 
+    def say(self, sentence: str) -> None:
+        """Tells something that no task tells."""
+        if self._console is not None:
+            self._console.print(sentence, soft_wrap=True, markup=False, highlight=False)
+
     def ended(self, number: int, well: bool, why: str = "") -> None:
         """Marks the task with this number in the list shown as finished, or as failed and why."""
         if self._shown is not None:

@@ -119,7 +119,8 @@ def readable(comparisons: pd.DataFrame, against: bool = False) -> pd.DataFrame:
             "difference": f"{one.difference:+.2f}",
             "95% over seeds": _span(one.low, one.high),
             "p, Holm": p_text(one.corrected),
-            "95% over days": _span(one.path_low, one.path_high),
+            "95% over days (p, Holm)": _span(one.path_low, one.path_high)
+            + ("" if math.isnan(one.path_low) else f" ({p_text(one.path_corrected)})"),
             "later half (p, Holm)": NONE
             if math.isnan(one.later_difference)
             else f"{one.later_difference:+.2f} ({p_text(one.later_corrected)})",

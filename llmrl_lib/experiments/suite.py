@@ -91,6 +91,8 @@ def run_suite(
         start_run(folder, dataset, profile, tickers, adviser)
         display = display or Display(None)
         failures = _unusable(dataset, tickers)
+        for failure in failures:
+            display.say(f"left out: {failure}")
         sound = [ticker for ticker in tickers if ticker not in {failure.ticker for failure in failures}]
         alone, told = ([arm for arm in arms if hears_strategies(arm) is told] for told in (False, True))
         together = [arm for arm in arms if arm in LEARNED] if has_gpu() else []

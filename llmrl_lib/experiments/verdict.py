@@ -128,10 +128,10 @@ def _opening(run: Run) -> tuple[str, ...]:
         "is compared: " + "; ".join(text for name, text in kinds.items() if name in done) + ".",
         "**How to read it:** figures are annual Sharpe ratios, the yearly return for each unit of risk; 0 is nothing gained. "
         "Two kinds of chance are told apart. *The chance of training*: another seed gives another agent; a difference is "
-        "beyond it where a paired test over seeds says so, after correction for the number of stocks. *The chance of the "
-        "days*: other years like these would have had other prices; a difference is beyond it where its 95% interval lies "
-        "above zero, each stock for itself, without a correction for their number. "
-        "A claim is borne out on a stock where it is beyond both. The audit asks of each claim what a sceptic would.",
+        "beyond it where a paired test over seeds says so. *The chance of the days*: other years like these would have had "
+        "other prices; a difference is beyond it where a bootstrap over days says so. Both after correction for the number "
+        "of stocks. A claim is borne out on a stock where it is beyond both. The audit asks of each claim what a sceptic "
+        "would.",
     )
 
 

@@ -241,6 +241,16 @@ class Dataset:
             if ticker not in have
         )
 
+    def sound_tickers(self) -> tuple[str, ...]:
+        """The tickers whose own tables can all be read, in the order of ``tickers``: reads them."""
+        lacking = {defect.file for defect in self.missing_bars()}
+        return tuple(
+            ticker
+            for ticker in self.tickers
+            if f"bars/{ticker}.csv" not in lacking
+            and not any(self.read(table, own).refused for table, own in self.places(ticker) if own == ticker)
+        )
+
     def unlisted(self) -> tuple[Defect, ...]:
         """Files of tickers that dataset.toml does not name; they are ignored."""
         files = [file for table in TABLES.values() if table.per_ticker for file in _csv_files(self.path / table.name)]

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
+from matplotlib.dates import MONTHLY, SECONDLY, AutoDateLocator, ConciseDateFormatter, date2num, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -140,7 +140,9 @@ def legend_below(figure: Figure, columns: int = 2) -> None:
 
 def dates_on(axes: Axes) -> None:
     """Few, short dates along the bottom; the first one tells its year."""
-    locator = AutoDateLocator(minticks=3, maxticks=6)
+    locator = AutoDateLocator(
+        minticks=3, maxticks={**dict.fromkeys(range(SECONDLY + 1), 6), MONTHLY: 7}
+    )  # 31 to 35 months
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(_Dates(locator))
 

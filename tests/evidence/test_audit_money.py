@@ -16,7 +16,7 @@ from audited import STEPS, TEST, Recorded, by_chance, case, foresight, market, n
 from llmrl_lib.evidence.audit import AuditError, count_trials, record_trial
 from llmrl_lib.evidence.audit.constant import constant
 from llmrl_lib.evidence.audit.execution import COSTS, accounting, break_even, break_even_table, cost_sweep, costs, delay
-from llmrl_lib.evidence.audit.placebos import placebos
+from llmrl_lib.evidence.audit.placebos import REQUIRED, placebos
 from llmrl_lib.evidence.audit.trials import trials
 from llmrl_lib.evidence.audit.windows import cutoff, split_dates, windows_of
 from llmrl_lib.evidence.sharpe import luck_corrected
@@ -193,6 +193,21 @@ def test_arms_that_collapsed_say_nothing_about_advice(noisy: Dataset) -> None:
     made = case(noisy, {"guided": always, **controls})
     other = case(noisy, {"guided": 1 - always, **dict.fromkeys(controls, always)})
     assert {only(placebos(made)).mark, only(placebos(other)).mark} == {"fail"}
+
+
+def test_luck_of_the_one_true_draw_is_not_taken_for_knowledge(noisy: Dataset) -> None:
+    """Advice of pure chance that happened to do well on these days beats false advice that is drawn anew for every seed."""
+    seeds = 12
+    draws = [seeds_of(noisy, 0.5, 5000 + number, 1) for number in range(40)]
+    alone = [float(case(noisy, {"guided": draw}).sharpe("guided").mean()) for draw in draws]
+    lucky = np.repeat(draws[int(np.argsort(alone)[35])], seeds, 0)
+    controls = {name: seeds_of(noisy, 0.5, 100 * place, seeds) for place, name in enumerate(REQUIRED, 1)}
+    found = only(placebos(case(noisy, {"guided": lucky, **controls})))
+    assert found.table is not None
+    assert (found.table["corrected"] < 0.05).all()
+    assert (found.table["path_corrected"] > 0.05).all()
+    assert found.mark == "fail"
+    assert "beyond the chance of training alone" in found.sentence
 
 
 def test_placebos_that_were_not_run_are_no_pass(noisy: Dataset) -> None:

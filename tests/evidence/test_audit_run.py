@@ -81,7 +81,7 @@ def test_all_of_a_run_is_audited_in_one_call(found: ll.Audit) -> None:
 
 
 def test_the_folder_s_counts_reach_the_page(folder: Path, found: ll.Audit) -> None:
-    assert case_of(open_run(folder), TICKER).trials == 1
+    assert case_of(open_run(folder), TICKER).trials == 2  # the arm that was started, and p1, whose account is shown
     assert found.details("trials")["trials"].tolist()[0] == 3  # more arms finished than were counted: those count
 
 

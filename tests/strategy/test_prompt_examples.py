@@ -5,6 +5,8 @@ import json
 import refresh_prompt_examples
 from refresh_prompt_examples import ROOT
 
+from llmrl_lib.language.prompts import load_prompt
+
 
 def test_the_page_of_examples_is_fresh():
     shown = refresh_prompt_examples.PAGE.read_text("utf-8")
@@ -18,6 +20,13 @@ def test_the_sizes_in_the_book_are_the_measured_ones():
     sizes = next(entry["mean_tokens"] for name, entry in found.items() if name.startswith("synthetic"))
     for row in ("counted", "estimated"):
         assert f"| {row} | {' | '.join(f'{size[row]:,}' for size in sizes.values())} |" in page
+
+
+def test_the_prompt_that_the_book_shows_can_be_used_as_it_stands(tmp_path):
+    page = (ROOT / "book" / "prompts.md").read_text("utf-8")
+    shown = page.split("## Your own")[1].split("```toml\n")[1].split("```")[0]
+    (tmp_path / "mine.toml").write_text(shown, "utf-8")
+    assert load_prompt(tmp_path / "mine.toml").name == "mine"
 
 
 def test_the_rates_in_the_book_are_the_measured_ones():

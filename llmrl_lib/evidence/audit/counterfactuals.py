@@ -43,7 +43,7 @@ def counterfactuals(case: Case, chat: Chat | None, decisions: int = DECISIONS) -
     days = sampled(decided[decided >= case.dataset.split], decisions)
     asker = _Asker(case, chat)
     original = asker.decide(_seen(case.dataset, case.ticker, days))
-    other = next((one for one in case.dataset.tickers if one != case.ticker), case.ticker)
+    other = next((one for one in case.dataset.sound_tickers() if one != case.ticker), case.ticker)
     unit = [_seen(rescaled(case.dataset, factor), case.ticker, days) for factor in FACTORS]
     elsewhere = _seen(swapped(case.dataset, case.ticker, other), other, [day - CALENDAR for day in days])
     turned = [one for day in days for one in _seen(mirrored(case.dataset, case.ticker, day), case.ticker, [day])]

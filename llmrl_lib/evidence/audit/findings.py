@@ -78,9 +78,10 @@ CHECKS = {
     ),
     "placebos": Check(
         "placebos",
-        "guided less each placebo, paired over seeds, t-tests corrected by Holm over the placebos; passes if it is above the "
-        "random and the permuted one (p < 0.05); the flipped one, which knows as much, and the delayed ones are shown",
-        "Student (1908), Holm (1979)",
+        "guided less each placebo, paired t-tests over seeds and a bootstrap over days, both corrected by Holm over the "
+        "placebos; passes if it is above the random and the permuted one by both (p < 0.05); the flipped one, which knows as "
+        "much, and the delayed ones are shown",
+        "Student (1908), Holm (1979), Politis & Romano (1994)",
     ),
     "split": Check(
         "split date",
@@ -118,8 +119,8 @@ CHECKS = {
     ),
     "trials": Check(
         "number of trials",
-        "every configuration that was started is counted; passes if the comparison, or the best arm, is above luck's best of "
-        "so many (probability above 0.95)",
+        "every configuration that was started and every prompt is counted; passes if the comparison, or the best arm, is "
+        "above luck's best of so many (probability above 0.95)",
         "Bailey & Lopez de Prado (2014), Sidak (1967)",
     ),
 }

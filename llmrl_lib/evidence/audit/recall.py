@@ -89,8 +89,7 @@ def recall_table(dataset: Dataset, chat: Chat, windows: int = WINDOWS) -> pd.Dat
 def balanced_windows(dataset: Dataset, windows: int, seed: int = 0) -> list[Window]:
     """Windows that take companies and years in turn, each on a day drawn from its year. At least DAYS bars lie before it."""
     generator = np.random.default_rng(seed)
-    years, lacking = years_of(dataset), {defect.file for defect in dataset.missing_bars()}
-    tickers = [ticker for ticker in dataset.tickers if f"bars/{ticker}.csv" not in lacking]
+    years, tickers = years_of(dataset), dataset.sound_tickers()
     found = []
     for number in range(windows):
         ticker, year = tickers[number % len(tickers)], years[number % len(years)]

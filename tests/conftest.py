@@ -2,14 +2,20 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from chat_server import ChatServer
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+
+# the same examples in every run and no limit of time, so that neither chance nor a busy machine decides;
+# `pytest --hypothesis-profile default` looks for new ones
+hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +51,12 @@ def smoke_book(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The folder of the book of `smoke_run`, built with the builder's warnings as errors."""
     from llmrl_lib.book import build_book
 
-    return made_once(tmp_path_factory, "book", lambda _: build_book(smoke_run, strict=True).parent)
+    def make(
+        folder: Path,
+    ) -> Path:  # of a copy: a book is built inside the folder of its run, which others copy meanwhile
+        return build_book(shutil.copytree(smoke_run, folder), strict=True).parent
+
+    return made_once(tmp_path_factory, "book", make)
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Path]) -> Path:

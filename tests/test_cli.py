@@ -188,12 +188,10 @@ def test_a_book_of_nothing_says_how_to_make_a_run(tmp_path: Path) -> None:
     assert "make it with: llmrl run --dataset data/embedded" in one_sentence(result)
 
 
-def test_the_finished_run_is_kept_when_asked_for_again(smoke_run: Path) -> None:
-    anew = ("run.toml", ".lock")
-    before = {
-        path: path.stat().st_mtime_ns for path in smoke_run.rglob("*") if path.is_file() and path.name not in anew
-    }
-    result = call("run", "--dataset", EMBEDDED, "--tickers", "ORVN", "--profile", "smoke", "--out", smoke_run)
+def test_the_finished_run_is_kept_when_asked_for_again(smoke_run: Path, tmp_path: Path) -> None:
+    anew, out = ("run.toml", ".lock"), shutil.copytree(smoke_run, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name not in anew}
+    result = call("run", "--dataset", EMBEDDED, "--tickers", "ORVN", "--profile", "smoke", "--out", out)
     assert result.exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
 

@@ -47,7 +47,7 @@ def test_a_finished_arm_holds_its_files_and_nothing_else(smoke_run: Path) -> Non
 def test_the_manifest_is_written_last_and_says_how_the_arm_was_made(smoke_run: Path) -> None:
     folder = smoke_run / "KSTV" / "unguided"
     written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert max(written, key=written.__getitem__) == "manifest.json"
+    assert written["manifest.json"] == max(written.values())
     manifest = load_arm(folder).manifest
     assert manifest["dataset_hash"] == load_dataset(EMBEDDED).content_hash(manifest["ticker"])
     assert manifest["seeds"] == [0, 1]
@@ -79,9 +79,10 @@ def test_a_folder_made_with_other_settings_is_refused_by_the_setting(smoke_run: 
         run_arm(load_dataset(EMBEDDED), "ORVN", "unguided", other, smoke_run / "ORVN" / "unguided")
 
 
-def test_a_folder_made_with_other_seeds_is_refused(smoke_run: Path) -> None:
+def test_a_folder_made_with_other_seeds_is_refused(smoke_run: Path, tmp_path: Path) -> None:
+    shutil.copy(smoke_run / "run.toml", tmp_path)
     with pytest.raises(ExperimentError, match="seeds"):
-        run_suite(EMBEDDED, ["ORVN"], Profile("other", (0,), SMOKE.tdqn), smoke_run, jobs=1)
+        run_suite(EMBEDDED, ["ORVN"], Profile("other", (0,), SMOKE.tdqn), tmp_path, jobs=1)
 
 
 def _with_a_zero_close(data: Path, ticker: str) -> None:

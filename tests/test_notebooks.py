@@ -298,17 +298,18 @@ def test_a_refinement_is_shown_where_there_is_one(bare_run: Path) -> None:
 
 
 def _shown(notebook: Any, run_folder: Path, ticker: str) -> list[Any]:
-    """What the last lines of the notebook's cells give, run in this process."""
+    """What the last lines of the notebook's cells give, run in this process, whose options stay as they are."""
     names: dict[str, Any] = {}
     found = []
-    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
-        lines = ast.parse(cell.source).body
-        last = lines.pop() if isinstance(lines[-1], ast.Expr) else None
-        exec(compile(ast.Module(lines, []), "cell", "exec"), names)
-        if last is not None:
-            found.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
-        if "parameters" in tags(cell):
-            names |= {"run_folder": run_folder, "ticker": ticker}
+    with pd.option_context("display.max_colwidth", pd.get_option("display.max_colwidth")):  # some notebooks set it
+        for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+            lines = ast.parse(cell.source).body
+            last = lines.pop() if isinstance(lines[-1], ast.Expr) else None
+            exec(compile(ast.Module(lines, []), "cell", "exec"), names)
+            if last is not None:
+                found.append(eval(compile(ast.Expression(last.value), "cell", "eval"), names))
+            if "parameters" in tags(cell):
+                names |= {"run_folder": run_folder, "ticker": ticker}
     return found
 
 

@@ -112,7 +112,7 @@ class ChatServer:
             self._hold_from = call
             self._changed.notify_all()
 
-    def wait_for_calls(self, calls: int, seconds: float = 60.0) -> bool:
+    def wait_for_calls(self, calls: int, seconds: float = 300.0) -> bool:
         """Whether that many requests came within the time."""
         with self._changed:
             return self._changed.wait_for(lambda: self.calls >= calls, seconds)

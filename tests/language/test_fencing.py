@@ -70,6 +70,6 @@ def test_hidden_writing_disappears_and_look_alikes_become_plain() -> None:
 
 
 def test_huge_lines_are_quick() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     fenced(HOSTILE)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0

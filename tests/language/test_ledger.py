@@ -209,7 +209,7 @@ def test_two_processes_under_one_budget_do_not_exceed_it(tmp_path, own, chat_ser
         for first in ("0", "60")
     ]
     for process in both:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, out) == (0, "spent\n"), err
     assert 30 * real < cost(chat_server) - real <= budget
 

@@ -72,7 +72,7 @@ def child(folder: Path, server: ChatServer, first: int, last: int) -> subprocess
 
 
 def ended(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out
 
@@ -232,7 +232,8 @@ def test_a_torn_last_line_is_dropped_and_told_at_every_byte(tmp_path, monkeypatc
             f"Zürich {one.messages[0].content} 0" for one in requests
         ]
         assert chat.asked == [requests[2].messages[0].content]
-        assert [warning.category for warning in told] == [TornLineWarning] * (cut > begin)
+        categories = [warning.category for warning in told if warning.category is not ResourceWarning]  # not ours
+        assert categories == [TornLineWarning] * (cut > begin)
         assert len(Store(folder)) == 3
         shutil.rmtree(folder)
 

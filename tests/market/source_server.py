@@ -33,7 +33,7 @@ KEYS = {
 FRED_NAMES = ("GDP", "PPIFIS", "UMCSENT", "CPIAUCSL", "UNRATE")
 PAGE_HTML = b"<!DOCTYPE html><html><body><h1>We will be right back</h1></body></html>"
 LEVELS = {"^GSPC": "spx_close", "^NDX": "ndx_close", "^VIX": "vix_close"}
-STALLED = 1.5  # seconds for which an answer that does not end is held open
+STALLED = 60.0  # seconds for which an answer that does not end is held open, or until the server closes
 Answer = tuple[int, str, bytes]
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -34,6 +35,7 @@ from llmrl_lib.market.providers import (
 from llmrl_lib.market.providers.errors import translated
 from llmrl_lib.market.providers.writing import alone_in
 
+PATIENCE = 3.0  # seconds, in which every other answer comes on a busy machine, too
 OVER_HTTP = ("yahoo", "fred", "sec", "alpaca", "ivolatility")
 FIRST_FILE = {
     "yahoo": "bars/ORVN.csv",
@@ -108,7 +110,7 @@ def test_too_many_requests_are_waited_for(
     source: str, source_server: SourceServer, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", waits.append)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=waits.append))
     source_server.faults = ["429"] * attempts(source)
     assert not fetch_into(source).failures
     assert waits == [0.0]
@@ -120,7 +122,7 @@ def test_too_many_requests_without_a_time_are_tried_again_and_then_given_up(
     source: str, source_server: SourceServer, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", waits.append)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(patience, "PAUSES", (1.0, 5.0))
     kind = "429_xml" if source == "fred" else "429_bare"
     source_server.faults = [kind] * 2 * attempts(source)
@@ -137,7 +139,7 @@ def test_a_service_in_trouble_is_asked_again(
     source: str, source_server: SourceServer, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", waits.append)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=waits.append))
     source_server.faults = ["503"] * attempts(source)
     assert not fetch_into(source, ["ORVN"]).failures
     assert waits == [0.0]
@@ -185,7 +187,7 @@ def test_an_answer_that_never_ends(
     source: str, source_server: SourceServer, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (yahoo, fred, alpaca, ivolatility):
-        monkeypatch.setattr(module, "TIMEOUT", 1.0)
+        monkeypatch.setattr(module, "TIMEOUT", PATIENCE)
     source_server.faults = ["stall"]
     done = fetch_into(source)
     assert FIRST_FILE[source] in done.failures
@@ -199,7 +201,7 @@ def test_an_answer_of_the_sec_that_never_ends(
     import stamina
     from edgar.httpclient import HTTP_MGR
 
-    monkeypatch.setitem(HTTP_MGR.httpx_params, "timeout", 1.0)
+    monkeypatch.setitem(HTTP_MGR.httpx_params, "timeout", PATIENCE)
     source_server.faults = ["stall"]
     with stamina.set_testing(True, attempts=1):  # its client may ask again by itself, with pauses
         done = fetch_into("sec")
@@ -496,7 +498,7 @@ def test_what_a_client_logs_is_shown_with_debug_alone(
         "2016-09-01",
     ]
     result = CliRunner().invoke(app, [*words, *["--debug"] * debug])
-    assert bool(caplog.records) == debug
+    assert any(record.name.startswith("ib_async") for record in caplog.records) == debug
     assert isinstance(result.exception, SourceError) == debug
     assert not (tmp_path / "m").exists()
 
@@ -563,7 +565,7 @@ def test_what_interactive_brokers_refuses_fails_one_table(
     fetch_into: FetchInto,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ibkr, "TIMEOUT", 0.3 if fault == "silent" else 10.0)
+    monkeypatch.setattr(ibkr, "TIMEOUT", PATIENCE if fault == "silent" else 120.0)
     gateway.faults = [fault]
     done = fetch_into("ibkr")
     assert list(done.failures) == ["bars/ORVN.csv"]
@@ -582,7 +584,7 @@ def test_interactive_brokers_pacing_is_waited_for(
     gateway: GatewayDouble, fetch_into: FetchInto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", waits.append)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=waits.append))
     gateway.faults = [(162, "Historical Market Data Service error message:Historical data request pacing violation")]
     assert not fetch_into("ibkr").failures
     assert waits == [60.0]

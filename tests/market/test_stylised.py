@@ -57,7 +57,7 @@ def test_there_is_no_tail_index_without_a_tail(values: np.ndarray) -> None:
     assert np.isnan(hill_index(values))
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")  # of what earlier tests left to be collected
 def test_a_price_that_hardly_ever_moves_has_no_tail_index() -> None:
     for moves in ([0.01], [0.01, 0.01], [0.01, -0.01]):
         returns = np.zeros(200)

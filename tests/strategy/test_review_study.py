@@ -240,7 +240,7 @@ def test_the_first_page_says_minutes_by_the_number_of_cases() -> None:
     html = packet(study(4, 1, 0), "R01").html
     [line] = re.findall(r"const minutes = (.*?);", html)
     code = f"console.log([1, 4, 8, 12, 24].map(length => {line.replace('packet.cases.length', 'length')}).join())"
-    said = subprocess.run(["node", "-e", code], capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    said = subprocess.run(["node", "-e", code], capture_output=True, text=True, timeout=120, check=True).stdout.strip()
     assert said == "5,5,10,15,30"
     assert "about ${minutes} minutes" in html
 

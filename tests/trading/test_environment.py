@@ -27,7 +27,7 @@ def test_gymnasiums_checker_passes(bars) -> None:
         check_env(TradingEnv(bars, random_start=True), skip_render_check=True)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning")  # of what earlier tests left to be collected
 def test_it_can_be_made_by_name(bars) -> None:
     gymnasium.register("llmrl/Trading-v0", entry_point=TradingEnv)
     env = gymnasium.make("llmrl/Trading-v0", bars=bars)

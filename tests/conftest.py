@@ -51,9 +51,8 @@ def smoke_book(smoke_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The folder of the book of `smoke_run`, built with the builder's warnings as errors."""
     from llmrl_lib.book import build_book
 
-    def make(
-        folder: Path,
-    ) -> Path:  # of a copy: a book is built inside the folder of its run, which others copy meanwhile
+    def make(folder: Path) -> Path:
+        # of a copy: a book is built inside the folder of its run, which others copy meanwhile
         return build_book(shutil.copytree(smoke_run, folder), strict=True).parent
 
     return made_once(tmp_path_factory, "book", make)

@@ -105,7 +105,7 @@ def _trials(run: Run, ticker: str) -> int | None:
     counts = [count_trials(run.path, ticker), count_trials(run.path / FOLDER)]
     known = [count for count in counts if count is not None]
     followed = [name for name in run.prompts if has_strategies(run.strategies_folder, name, ticker)]
-    is_arm = LLM_ONLY in run.arms(ticker) and run.guide in followed
+    is_arm = run.guide in followed and LLM_ONLY in run.arms(ticker)
     return sum(known) + len(followed) - is_arm if known else None
 
 
